@@ -1,0 +1,93 @@
+/* graph.h: applying an op, inline, so that a caller with a fixed op gets just that op's formula.
+ *
+ * Internal to csrc/; checks no ids and takes no lock, as arena.h. A value is computed, and its status
+ * looked at, before any memory is taken: an op that fails leaves nothing to undo.
+ */
+#ifndef PG_GRAPH_H
+#define PG_GRAPH_H
+
+#include "arena.h"
+
+/* The value of a unary, constant (y is k) or binary op on numbers. ORDER OP: all from ops.h. */
+static inline double pg_value(int op, double x, double y, int *status) {
+    const double k = y;
+    double z = NAN;
+    int error = PG_ERR_OP;
+    (void)k;
+#define PG_SKIP_S(code, ID, name, symbol)
+#define PG_SKIP_N(code, ID, name, symbol, doc, TERM, DX, DY)
+#define PG_VALUE_U(code, ID, name, symbol, doc, STATUS, VALUE, DX) \
+    case PG_OP_##ID: z = (VALUE); error = (STATUS); break;
+#define PG_VALUE_K(code, ID, name, symbol, doc, constant, DEFAULT, STATUS, VALUE, DX) \
+    case PG_OP_##ID: z = (VALUE); error = (STATUS); break;
+#define PG_VALUE_B(code, ID, name, symbol, doc, STATUS, VALUE, DX, DY) \
+    case PG_OP_##ID: z = (VALUE); error = (STATUS); break;
+    switch (op) {
+        PG_OP_TABLE(PG_SKIP_S, PG_VALUE_U, PG_VALUE_K, PG_VALUE_B, PG_SKIP_N)
+    default: break;
+    }
+    *status = error;
+    return z;
+}
+
+static inline int pg_inherited(const pg_node *x) { return x->flags & PG_NODE_TRACED; }
+
+/* The answer for a new node. */
+static inline pg_result pg_made(pg_id id, int flags) {
+    return flags & PG_NODE_TRACED ? PG_RESULT_TRACED + (pg_result)id : (pg_result)id;
+}
+
+static inline pg_result pg_apply_unary(pg_arena *arena, int op, pg_id x) {
+    int status;
+    double z = pg_value(op, arena->nodes[x].data, 0.0, &status);
+    if (PG_UNLIKELY(status != PG_OK)) return status;
+    pg_id id = pg_take(arena);
+    if (PG_UNLIKELY(id == PG_NONE)) return pg_take_error(arena);
+    pg_node *nx = &arena->nodes[x];
+    int flags = pg_inherited(nx);
+    nx->refs++;
+    pg_fill(arena, id, op, z, x, PG_NONE, flags);
+    return pg_made(id, flags);
+}
+
+static inline pg_result pg_apply_binary(pg_arena *arena, int op, pg_id x, pg_id y) {
+    int status;
+    double z = pg_value(op, arena->nodes[x].data, arena->nodes[y].data, &status);
+    if (PG_UNLIKELY(status != PG_OK)) return status;
+    pg_id id = pg_take(arena);
+    if (PG_UNLIKELY(id == PG_NONE)) return pg_take_error(arena);
+    pg_node *nx = &arena->nodes[x], *ny = &arena->nodes[y];
+    int flags = pg_inherited(nx) | pg_inherited(ny);
+    nx->refs++;
+    ny->refs++;
+    pg_fill(arena, id, op, z, x, y, flags);
+    return pg_made(id, flags);
+}
+
+/* An op with one operand x and one number, which becomes a node of its own: a leaf to the right of x
+ * (left == 0) or to its left, or, for a PG_KIND_CONSTANT op (hidden != 0), its k. */
+static inline pg_result pg_apply_number(pg_arena *arena, int op, pg_id x, double number, int left, int hidden) {
+    int status;
+    double data = arena->nodes[x].data;
+    double z = left ? pg_value(op, number, data, &status) : pg_value(op, data, number, &status);
+    if (PG_UNLIKELY(status != PG_OK)) return status;
+    pg_id k = hidden ? pg_constant_node(arena, number) : pg_leaf_node(arena, number);
+    if (PG_UNLIKELY(k == PG_NONE)) return pg_take_error(arena);
+    pg_id id = pg_take(arena);
+    if (PG_UNLIKELY(id == PG_NONE)) {
+        pg_unref(arena, k);
+        return pg_take_error(arena);
+    }
+    pg_node *nx = &arena->nodes[x];
+    int flags = pg_inherited(nx);
+    nx->refs++;
+    pg_fill(arena, id, op, z, left ? k : x, left ? x : k, flags);
+    return pg_made(id, flags);
+}
+
+/* The n-ary ops, for callers that checked the ids. */
+pg_result pg_apply_sum(pg_arena *arena, const pg_id *x, size_t n);
+pg_result pg_apply_dot(pg_arena *arena, const pg_id *w, const pg_id *x, size_t n, pg_id bias);
+pg_result pg_apply_user(pg_arena *arena, double data, const pg_id *operands, size_t n);
+
+#endif

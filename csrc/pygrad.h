@@ -1,0 +1,160 @@
+/* pygrad.h: the whole C API of the graph engine. Knows nothing of Python.
+ *
+ * An arena owns nodes. A node is named by a 32-bit id and holds its data, its gradient, its op and its
+ * operands. A node lives while its reference count is above zero; a handle of the caller counts one, every
+ * use as an operand counts one. Functions that make a node give the caller one count, to be returned with
+ * pg_release.
+ *
+ * Errors: functions that return pg_result give an id (>= 0) or a negative pg_status. After any error the
+ * arena is as it was before the call. Nothing here prints, exits or aborts. Ids are checked: an id that
+ * names no live node is PG_ERR_ID, never a crash. A NULL arena is not allowed, except in pg_arena_free.
+ *
+ * Threads: an arena made with PG_ARENA_LOCKED may be used from several threads at once. Any other arena
+ * is guarded by its caller (the native handle uses it only with the GIL held).
+ */
+#ifndef PYGRAD_H
+#define PYGRAD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef uint32_t pg_id;
+typedef int64_t pg_result; /* an id, perhaps with PG_RESULT_TRACED added; or a negative pg_status */
+typedef struct pg_arena pg_arena;
+typedef struct pg_sweep pg_sweep;
+
+typedef enum {
+    PG_OK = 0,
+    PG_ERR_NOMEM = -1,         /* an allocation failed */
+    PG_ERR_FULL = -2,          /* a graph of more than 2**30 nodes, or of 2**32 words of operand lists */
+    PG_ERR_ID = -3,            /* an id that names no live node */
+    PG_ERR_OP = -4,            /* an op code that is not of the kind asked for, or a count that does not fit it */
+    PG_ERR_ZERO_DIVISION = -5, /* division by zero */
+    PG_ERR_OVERFLOW = -6,      /* finite operands, infinite result, where Python raises OverflowError */
+    PG_ERR_DOMAIN = -7,        /* an operand outside the function's domain */
+    PG_ERR_COMPLEX = -8        /* a negative base with a fractional exponent */
+} pg_status;
+
+#define PG_MAX_NODES (UINT32_C(1) << 30)
+#define PG_NONE UINT32_C(0)                           /* no node: id 0 is never given out */
+#define PG_RESULT_TRACED (INT64_C(1) << 32)           /* the new node stands downstream of a hook */
+#define PG_RESULT_ID(r) ((pg_id)((r) & 0xffffffff))
+
+enum { PG_ARENA_LOCKED = 1 };
+
+/* What the binding may note on a node. */
+enum {
+    PG_NODE_SIDE = 1,   /* the binding keeps something for this node and is told when it dies (pg_limbo) */
+    PG_NODE_HOOK = 2,   /* the sweep stops here: the binding takes this node's derivative step */
+    PG_NODE_TRACED = 4, /* this node or one upstream has a hook; inherited by what is computed from it */
+    PG_NODE_OWNED = 8,  /* owners[] of this node is set */
+    PG_NODE_PINNED = 16 /* the binding wants to know when uses of this node end */
+};
+
+/* What a release leaves for the binding to do, as bits. */
+enum {
+    PG_AFTER_LIMBO = 1,   /* nodes wait in pg_limbo */
+    PG_AFTER_UNPINNED = 2 /* a pinned node lost a use: see pg_uses */
+};
+
+/* The kinds of op, as in ops.h. */
+typedef enum { PG_KIND_STRUCTURAL, PG_KIND_UNARY, PG_KIND_CONSTANT, PG_KIND_BINARY, PG_KIND_NARY } pg_kind;
+
+typedef struct {
+    const char *name;   /* "mul" */
+    const char *symbol; /* "*" */
+    const char *doc;    /* one line */
+    const char *parameter; /* what k is called, "negative_slope"; "" where there is no k */
+    pg_kind kind;
+    double constant; /* default of k for PG_KIND_CONSTANT, else 0 */
+} pg_op_info;
+
+typedef struct {
+    uint64_t live;     /* nodes alive */
+    uint64_t capacity; /* nodes there is room for */
+    uint64_t bytes;    /* memory reserved: nodes, owners, operand lists, scratch. Untouched pages included */
+} pg_stats;
+
+/* ---- arena ---- */
+
+/* NULL if memory is short. Free with pg_arena_free (which frees every node with it; NULL is ignored). */
+pg_arena *pg_arena_new(int flags);
+void pg_arena_free(pg_arena *arena);
+void pg_arena_stats(pg_arena *arena, pg_stats *stats);
+/* Gives unused memory back to the system. Called by itself after large releases. */
+void pg_arena_trim(pg_arena *arena);
+
+/* ---- nodes: each gives the caller one count ---- */
+
+pg_result pg_leaf(pg_arena *arena, double data);
+pg_result pg_unary(pg_arena *arena, int op, pg_id x);
+pg_result pg_constant(pg_arena *arena, int op, pg_id x, double k);
+pg_result pg_binary(pg_arena *arena, int op, pg_id x, pg_id y);
+/* As pg_binary, with a new leaf for the number on the right, or on the left. */
+pg_result pg_binary_right(pg_arena *arena, int op, pg_id x, double y);
+pg_result pg_binary_left(pg_arena *arena, int op, double x, pg_id y);
+/* x[0] + x[1] + ...; n = 0 gives 0.0. */
+pg_result pg_sum(pg_arena *arena, const pg_id *x, size_t n);
+/* bias + w[0]*x[0] + ...; bias PG_NONE: starts from the first product; n = 0: the bias, or 0.0. */
+pg_result pg_dot(pg_arena *arena, const pg_id *w, const pg_id *x, size_t n, pg_id bias);
+/* A user-defined op: the operands and the result's data are the caller's. */
+pg_result pg_user(pg_arena *arena, double data, const pg_id *operands, size_t n);
+/* A node as it was saved: the value is data, not computed. operands as pg_operands gives them. */
+pg_result pg_restore(pg_arena *arena, int op, const pg_id *operands, size_t n, double k, double data, double grad);
+
+/* ---- lifetime ---- */
+
+/* Adds a count. PG_ERR_ID. */
+pg_result pg_retain(pg_arena *arena, pg_id id);
+/* Gives a count back; frees what nothing needs any more, without recursion. The bits of PG_AFTER_. */
+pg_result pg_release(pg_arena *arena, pg_id id);
+/* The node's reference count. */
+pg_result pg_uses(pg_arena *arena, pg_id id);
+/* A dead node with PG_NODE_SIDE, which keeps its id until pg_bury; PG_NONE if there is none. */
+pg_id pg_limbo(pg_arena *arena);
+void pg_bury(pg_arena *arena, pg_id id);
+
+/* ---- looking at a node ---- */
+
+/* data and grad of a dead id are nan; setting them does nothing. */
+double pg_data(pg_arena *arena, pg_id id);
+double pg_grad(pg_arena *arena, pg_id id);
+void pg_set_data(pg_arena *arena, pg_id id, double data);
+void pg_set_grad(pg_arena *arena, pg_id id, double grad);
+pg_result pg_op(pg_arena *arena, pg_id id);
+pg_result pg_flags(pg_arena *arena, pg_id id);
+/* Sets and clears PG_NODE_SIDE, _HOOK, _TRACED, _PINNED. A leaf with a hook becomes a user-defined op without operands. */
+pg_result pg_set_flags(pg_arena *arena, pg_id id, int set, int clear);
+/* The constant k of a PG_KIND_CONSTANT node; nan for any other. */
+double pg_node_constant(pg_arena *arena, pg_id id);
+/* Writes at most capacity operand ids, left to right (dot: weights, bias, inputs); gives how many there are. */
+pg_result pg_operands(pg_arena *arena, pg_id id, pg_id *ids, size_t capacity);
+
+/* ---- reverse mode ---- */
+
+/* One node's own derivative step: adds to the gradients of its operands. Looks at no hook. PG_ERR_ID. */
+pg_result pg_step(pg_arena *arena, pg_id id);
+/* Orders the graph under root and sets root's gradient to 1. NULL with *status PG_ERR_NOMEM or PG_ERR_ID. */
+pg_sweep *pg_sweep_new(pg_arena *arena, pg_id root, int *status);
+/* Goes on until the end (PG_NONE) or the next node with a hook, whose step the caller takes before calling again. */
+pg_id pg_sweep_run(pg_sweep *sweep);
+/* Ends and frees it. failed != 0: every gradient is put back to what it was before pg_sweep_new. As pg_release. */
+pg_result pg_sweep_end(pg_sweep *sweep, int failed);
+
+/* ---- the table, and the build ---- */
+
+size_t pg_op_count(void);
+/* NULL if there is no such code. Static memory. */
+const pg_op_info *pg_op_describe(int op);
+/* The value of a unary, constant (y is k) or binary op on plain numbers; *status as a node of it would have. */
+double pg_op_value(int op, double x, double y, int *status);
+const char *pg_status_text(int status);
+/* Compiler and target, and what the processor offers. Static memory. */
+const char *pg_build_compiler(void);
+const char *pg_build_isa(void);
+const char *pg_cpu_isa(void);
+
+/* ---- for tests: the n-th allocation from now fails, and every one after it; 0 switches that off ---- */
+void pg_fail_allocation(uint64_t n);
+
+#endif

@@ -1,0 +1,95 @@
+"""pygrad: the fast engine for micrograd-style Python.
+
+An ordinary `Value` object, operator overloading, `backward()`, Neuron, Layer and MLP, with the graph in C. A
+script written for micrograd runs unchanged (`s/micrograd/pygrad/` on its imports); a pure-Python reference
+with the same API gives the same numbers to the last bit.
+
+>>> from pygrad import Value
+>>> a = Value(2.0)
+>>> b = (a * 3).tanh()
+>>> b.backward()
+>>> round(a.grad, 9)
+7.373e-05
+"""
+
+from . import backends, engine, nn
+from .engine import Value
+from .functions import (
+    abs,
+    add,
+    cos,
+    div,
+    dot,
+    elu,
+    exp,
+    gelu,
+    leaky_relu,
+    log,
+    maximum,
+    minimum,
+    mul,
+    neg,
+    pow,
+    relu,
+    sigmoid,
+    silu,
+    sin,
+    softplus,
+    sqrt,
+    sub,
+    sum,
+    tanh,
+)
+from .nn import MLP, Layer, Module, Neuron
+
+__version__ = "0.1.0"
+
+backend = backends.current
+"""The name of the backend in use: 'c', 'cffi' or 'python'."""
+
+
+def use(name: str) -> None:
+    """Makes another backend the one in use, as PYGRAD_BACKEND would have: pygrad.Value, pygrad.engine.Value, and
+    what pygrad.nn makes from now on. A Value type imported before stays what it was, so call this first.
+
+    Raises ValueError for an unknown name; ImportError that names the remedy if the backend is not there.
+    """
+    global Value, backend
+    Value = engine.Value = backends.load(name)  # type: ignore[misc]  # the types look alike by design
+    backend = backends.current = name
+
+
+# without abs, pow and sum, so that `from pygrad import *` leaves Python's own alone
+__all__ = [
+    "MLP",
+    "Layer",
+    "Module",
+    "Neuron",
+    "Value",
+    "add",
+    "backend",
+    "backends",
+    "cos",
+    "div",
+    "dot",
+    "elu",
+    "engine",
+    "exp",
+    "gelu",
+    "leaky_relu",
+    "log",
+    "maximum",
+    "minimum",
+    "mul",
+    "neg",
+    "nn",
+    "relu",
+    "sigmoid",
+    "silu",
+    "sin",
+    "softplus",
+    "sqrt",
+    "sub",
+    "tanh",
+    "use",
+]

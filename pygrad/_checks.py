@@ -1,0 +1,165 @@
+"""What every backend checks and says in the same words: numbers, operands, arithmetic errors, op symbols.
+
+Pure Python, knows no graph. The reference and the cffi handle call these functions; the native handle is given
+them when it is installed, and calls them where something is rare or wrong.
+"""
+
+from __future__ import annotations
+
+import enum
+import numbers
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+class Status(enum.IntEnum):
+    """Why an operation has no value. The numbers are those of pg_status in csrc/pygrad.h."""
+
+    ZERO_DIVISION = -5
+    OVERFLOW = -6
+    DOMAIN = -7
+    COMPLEX = -8
+
+
+def _backend_of(x: object) -> str | None:
+    """The backend's name if x is a Value, of whichever backend."""
+    name = getattr(type(x), "_pygrad_backend", None)
+    return name if isinstance(name, str) else None
+
+
+def _is_number(x: object) -> bool:
+    """Whether x is a real number: anything with __float__ that is not text, complex, or an array of several."""
+    if isinstance(x, (int, float)):
+        return True
+    if isinstance(x, (str, bytes, bytearray)) or not hasattr(type(x), "__float__"):
+        return False
+    if isinstance(x, numbers.Complex) and not isinstance(x, numbers.Real):
+        return False
+    if getattr(x, "ndim", 0) != 0:
+        return False
+    return getattr(getattr(x, "dtype", None), "kind", "f") not in "cSUOV"
+
+
+def as_float(x: Any, what: str = "data") -> float:
+    """The float of a plain number: int, bool, float, NumPy scalar or 0-d array, Fraction, Decimal.
+
+    Raises TypeError that names `what` and the type of x; OverflowError for an int beyond the floats.
+    """
+    if _is_number(x):
+        return float(x)
+    if _backend_of(x):
+        raise TypeError(f"{what} must be a number, not a Value: use .data for the number it holds")
+    raise TypeError(f"{what} must be a number, not {_type_name(x)}")
+
+
+def operand_float(x: Any, value_type: type) -> Any:
+    """The float of an operand that is not of value_type, or NotImplemented if it is no number.
+
+    Raises TypeError for a Value of another backend.
+    """
+    if _is_number(x):
+        return float(x)
+    other = _backend_of(x)
+    if other:
+        mine = getattr(value_type, "_pygrad_backend", "?")
+        raise TypeError(
+            f"a Value of backend {mine!r} and one of backend {other!r} cannot stand in one expression: "
+            f"make both with the same backend (PYGRAD_BACKEND, or backend=)"
+        )
+    return NotImplemented
+
+
+def bad_operand(name: str, x: object) -> TypeError:
+    """The error for an operand that is neither a Value nor a number."""
+    return TypeError(f"{name}: expected a Value or a number, not {_type_name(x)}")
+
+
+def as_operand(name: str, x: Any, value_type: Any) -> Any:
+    """x itself if it is a value_type, or a leaf of it for a number.
+
+    Raises TypeError naming the operation for anything else.
+    """
+    if isinstance(x, value_type):
+        return x
+    number = operand_float(x, value_type)
+    if number is NotImplemented:
+        raise bad_operand(name, x)
+    return value_type(number)
+
+
+def as_children(children: Iterable[Any], value_type: Any) -> tuple[Any, ...]:
+    """The operands of a user-defined op: Values of one backend, numbers not among them."""
+    given = tuple(children)
+    for x in given:
+        if not isinstance(x, value_type):
+            operand_float(x, value_type)  # a Value of another backend says so itself
+            raise bad_operand("_children", x)
+    return given
+
+
+def size(n: Any, what: str) -> int:
+    """n as a count. Raises TypeError if it is no integer, ValueError if it is negative."""
+    try:
+        count = operator.index(n)
+    except TypeError:
+        raise TypeError(f"{what} must be an integer, not {_type_name(n)}") from None
+    if count < 0:
+        raise ValueError(f"{what} must be at least 0, not {count}")
+    return count
+
+
+def bad_count(what: str, expected: int, got: int) -> ValueError:
+    """The error for a wrong number of inputs."""
+    return ValueError(f"{what} takes {expected} input{'s' if expected != 1 else ''}, but got {got}")
+
+
+def text(x: object, what: str) -> str:
+    """x itself if it is a str, as an exact str. Raises TypeError naming `what`."""
+    if not isinstance(x, str):
+        raise TypeError(f"{what} must be a str, not {_type_name(x)}")
+    return str.__str__(x)
+
+
+def bad_hook(x: object) -> TypeError:
+    """The error for a _backward that cannot be called."""
+    return TypeError(f"_backward must be a function of no arguments, not {_type_name(x)}")
+
+
+def op_symbol(symbol: str, constant: float) -> str:
+    """The symbol of a power with a constant exponent: '**2', '**0.5'."""
+    if constant.is_integer() and abs(constant) < 1e16:
+        return f"{symbol}{int(constant)}"
+    return f"{symbol}{constant!r}"
+
+
+_DOMAINS = {"log": "a number above 0", "sqrt": "a number of at least 0", "sin": "a finite number", "cos": "a finite number"}
+
+
+def op_error(op: str, status: int, x: float, y: float) -> ArithmeticError | ValueError:
+    """The exception for an op of the table that has no value at x (and y), as Python's own arithmetic raises it."""
+    power = op in ("pow", "pow_const")
+    call = f"{x!r} ** {y!r}" if power else f"{op}({x!r})"
+    if status == Status.ZERO_DIVISION:
+        if power:
+            return ZeroDivisionError(f"{call}: zero cannot be raised to a negative power")
+        return ZeroDivisionError(f"division by zero: {x!r} / {y!r}")
+    if status == Status.OVERFLOW:
+        return OverflowError(f"{call} is too large for a float")
+    if status == Status.COMPLEX:
+        return ValueError(f"{call} is a complex number: a negative base needs an integer exponent")
+    return ValueError(f"math domain error: {call} needs {_DOMAINS.get(op, 'another operand')}")
+
+
+def need_same_length(weights: Sequence[object], inputs: Sequence[object]) -> None:
+    """Raises ValueError naming both lengths if they differ."""
+    if len(weights) != len(inputs):
+        raise ValueError(f"dot: {len(weights)} weights, but {len(inputs)} inputs")
+
+
+def _type_name(x: object) -> str:
+    kind = type(x)
+    ndim = getattr(x, "ndim", 0)
+    if ndim:
+        return f"{kind.__name__} with {ndim} dimension{'s' if ndim != 1 else ''}"
+    return kind.__name__

@@ -1,0 +1,129 @@
+"""Walking, copying and pickling graphs of Values, the same on every backend. No recursion over a graph.
+
+Works on what every Value offers: operands, data, grad, label, _op, and the pair _state / _restore.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Container
+from typing import Any
+
+from . import backends
+
+# ---- order ----
+
+
+def topological_order(root: Any, known: Container[int] = frozenset()) -> list[Any]:
+    """Every Value that root depends on and root itself, operands first: depth-first post-order, left to right.
+
+    Does not go into Values whose id() is in `known`, and leaves them out.
+    """
+    order: list[Any] = []
+    if id(root) in known:
+        return order
+    visited = {root}
+    stack = [(root, root.operands, 0)]  # a Value, its operands, and which of them is next
+    while stack:
+        v, operands, i = stack.pop()
+        while i < len(operands) and (operands[i] in visited or id(operands[i]) in known):
+            i += 1
+        if i < len(operands):
+            stack.append((v, operands, i + 1))
+            stack.append((operands[i], operands[i].operands, 0))
+            visited.add(operands[i])
+        else:
+            order.append(v)
+    return order
+
+
+# ---- copies ----
+
+
+def _described(v: Any) -> tuple[str, float, float, float, str, str]:
+    """What _restore needs beside the operands: op name, constant, data, grad, symbol, label."""
+    name, constant, has_closure = v._state()
+    if has_closure:
+        raise TypeError(
+            f"the user-defined op {v._op!r} has a Python closure (_backward), which cannot be copied or pickled"
+        )
+    return name, constant, v.data, v.grad, v._op if name == "user" else "", v.label
+
+
+def copy_value(v: Any) -> Any:
+    """copy.copy: a new Value with the same numbers, computed from the same operands."""
+    name, constant, data, grad, symbol, label = _described(v)
+    return backends.type_of(v)._restore(name, v.operands, constant, data, grad, symbol, label)
+
+
+def deepcopy_value(v: Any, memo: dict[int, Any]) -> Any:
+    """copy.deepcopy: an independent copy of the whole graph under v, or of what is not in memo yet."""
+    order = topological_order(v, memo)
+    for x in order:
+        name, constant, data, grad, symbol, label = _described(x)
+        operands = tuple(memo[id(y)] for y in x.operands)
+        memo[id(x)] = backends.type_of(x)._restore(name, operands, constant, data, grad, symbol, label)
+    memo.setdefault(id(memo), []).extend(order)  # as copy does: an id in memo must stay that object's
+    return memo[id(v)]
+
+
+# ---- pickles ----
+#
+# A pickler recurses into what an object refers to, which a long chain would not survive. So a Value pickles as a
+# list of _Nodes, operands first: each is saved when its operands already are. A node has one _Node as long as
+# any pickler holds it, so that Values which share a graph still share it when they are loaded.
+
+
+class _Node:
+    __slots__ = ("__weakref__", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        v = self.value
+        operands = tuple(_node(x) for x in v.operands)
+        return _rebuild, (backends.type_of(v)._pygrad_backend, operands, *_described(v))
+
+
+_nodes: weakref.WeakValueDictionary[int, _Node] = weakref.WeakValueDictionary()  # by id of the Value
+
+
+def _node(v: Any) -> _Node:
+    node = _nodes.get(id(v))
+    if node is None:
+        node = _nodes[id(v)] = _Node(v)
+    return node
+
+
+def reduce_value(v: Any, protocol: int = 2) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """__reduce_ex__ of a Value."""
+    del protocol  # the same for all
+    return _last, ([_node(x) for x in topological_order(v, _nodes)], _node(v))
+
+
+def _last(nodes: list[Any], v: Any) -> Any:
+    del nodes  # they were listed to be loaded first
+    return v
+
+
+def _rebuild(
+    backend: str, operands: tuple[Any, ...], name: str, constant: float, data: float, grad: float, symbol: str, label: str
+) -> Any:
+    """Makes one Value from a pickle. Looks names up, and calls nothing that the pickle names."""
+    from .reference import OPS
+
+    if not all(isinstance(x, str) for x in (backend, name, symbol, label)) or not isinstance(operands, tuple):
+        raise ValueError("not a pickle of a pygrad Value: its fields have the wrong types")
+    kind = OPS[name].kind if name in OPS else name
+    counts = {"unary": 1, "constant": 1, "binary": 2, "leaf": 0}
+    if kind not in {"unary", "constant", "binary", "leaf", "user", "sum", "dot"}:
+        raise ValueError(f"a pickle names the op {name!r}, which this version of pygrad does not know")
+    if counts.get(kind, len(operands)) != len(operands):
+        raise ValueError(f"a pickle gives the op {name!r} {len(operands)} operands")
+    value_type = backends.load(backend)
+    if not all(isinstance(x, value_type) for x in operands):
+        raise ValueError("a pickle gives an operand that is not a Value of the same backend")
+    k = float(constant) if kind == "constant" else math.nan
+    return value_type._restore(name, operands, k, float(data), float(grad), symbol, label)

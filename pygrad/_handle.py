@@ -1,0 +1,389 @@
+"""The cffi handle: `Value` as a Python object that names a node of the arena in C.
+
+The readable account of how the arena is used, and the engine where there is no native handle (PyPy). Every
+number and every edge lives in C; a Value holds its node's id. What a node means for Python alone stands here: the
+handle it already has, its label, the closure of a user-defined op.
+
+A Value upstream of every closure holds only its id, and when it dies, a weak reference tells the arena. A
+*traced* Value, one with a closure or computed from one, also holds its operands: so a cycle, which must run
+through a closure, is made of Python objects, and the collector can take it away.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from . import _checks
+from ._ffi import NO_NODE, OP_CODES, OP_NAMES, RESULT_TRACED, ffi, lib
+from ._surface import Surface
+
+_arena = lib.pg_arena_new(lib.PG_ARENA_LOCKED)
+if _arena == ffi.NULL:
+    raise MemoryError("no memory for the graph")
+
+_new = object.__new__
+_lib_binary = lib.pg_binary
+
+
+class _Reference(weakref.ref):  # type: ignore[type-arg]
+    """A weak reference to the handle of node `id`."""
+
+    __slots__ = ("id",)
+    id: int
+
+
+class _Traced:
+    """What a traced handle holds: its operands, and its closure if it has one."""
+
+    __slots__ = ("hook", "operands")
+
+    def __init__(self, operands: tuple[Value, ...]) -> None:
+        self.operands = operands
+        self.hook: Callable[[], object] | None = None
+
+
+# By node id. A node's handle, while it lives; (label, symbol) of the nodes that have one; and handles kept because
+# untraced nodes, which do not hold them, use a node that has a closure.
+_handles: dict[int, _Reference] = {}
+_notes: dict[int, tuple[str, str]] = {}
+_pins: dict[int, Value] = {}
+_lookup = threading.RLock()  # so that two threads that look for a node's handle find the same
+
+
+def _released(
+    reference: _Reference,
+    handles: dict[int, _Reference] = _handles,
+    release: Callable[[Any, int], int] = lib.pg_release,
+    arena: Any = _arena,
+) -> None:
+    """A handle died. The defaults keep what it needs at hand while the interpreter shuts down."""
+    node = reference.id
+    if handles.get(node) is reference:
+        del handles[node]
+    after = release(arena, node)
+    if after:
+        _settle(after)
+
+
+def _settle(after: int) -> None:
+    """Does what a release left to do: forgets the notes of dead nodes, and handles that nothing uses any more."""
+    if after & lib.PG_AFTER_LIMBO:
+        while node := lib.pg_limbo(_arena):
+            _notes.pop(node, None)
+            lib.pg_bury(_arena, node)
+    if after & lib.PG_AFTER_UNPINNED:
+        for node in list(_pins):
+            if lib.pg_uses(_arena, node) <= 1:
+                lib.pg_set_flags(_arena, node, 0, lib.PG_NODE_PINNED)
+                _pins.pop(node, None)
+
+
+def _attach(self: Value, node: int) -> None:
+    """Makes self the handle of a node, with the count of it that the caller has."""
+    self._id = node
+    reference = _Reference(self, _released)
+    reference.id = node
+    _handles[node] = reference
+
+
+def _wrap(made: int) -> Value:
+    """The handle of a node just made."""
+    self: Value = _new(Value)
+    _attach(self, made % RESULT_TRACED)
+    if made >= RESULT_TRACED:
+        _trace(self)
+    return self
+
+
+def _handle_of(node: int) -> Value:
+    """The handle of a live node: the one it has, or a new one."""
+    with _lookup:
+        reference = _handles.get(node)
+        self = reference() if reference else None
+        if self is None:
+            _raise_if(lib.pg_retain(_arena, node))
+            self = _wrap(node)
+        return self
+
+
+def _operand_ids(node: int) -> list[int]:
+    count = lib.pg_operands(_arena, node, ffi.NULL, 0)
+    ids = ffi.new("pg_id[]", max(count, 1))
+    lib.pg_operands(_arena, node, ids, count)
+    return ffi.unpack(ids, count) if count > 0 else []
+
+
+def _trace(self: Value) -> _Traced:
+    """From now on the handle holds its operands."""
+    traced: _Traced | None = getattr(self, "_traced", None)
+    if traced is None:
+        traced = self._traced = _Traced(self.operands)
+        lib.pg_set_flags(_arena, self._id, lib.PG_NODE_TRACED, 0)
+    return traced
+
+
+def _hook_of(self: Value) -> Callable[[], object] | None:
+    traced: _Traced | None = getattr(self, "_traced", None)
+    return traced.hook if traced else None
+
+
+def _raise_if(status: int) -> int:
+    """The result of a call that can only fail for want of memory, or through a defect here."""
+    if status >= 0:
+        return status
+    if status == lib.PG_ERR_NOMEM:
+        raise MemoryError
+    raise RuntimeError(f"pygrad: {ffi.string(lib.pg_status_text(status)).decode()}")
+
+
+def _raise(status: int, op: str, x: float, y: float) -> Any:
+    """Raises what an op that failed with this status should."""
+    if status >= lib.PG_ERR_OP:
+        _raise_if(status)
+    raise _checks.op_error(op, status, x, y)
+
+
+def _quick(name: str) -> Callable[[Value, Any], Any]:
+    """A binary operator: what Value._binary and _wrap do, in one function, for two Values of the exact type."""
+    code, slow = OP_CODES[name], lambda self, other: self._binary(name, other)
+
+    def operator(self: Value, other: Any) -> Any:
+        if type(other) is not Value:
+            return slow(self, other)
+        made = _lib_binary(_arena, code, self._id, other._id)
+        if not 0 <= made < RESULT_TRACED:
+            return _wrap(made) if made >= 0 else _raise(made, name, self.data, other.data)
+        result: Value = _new(Value)
+        result._id = made
+        _handles[made] = reference = _Reference(result, _released)
+        reference.id = made
+        return result
+
+    return operator
+
+
+class Value(Surface):
+    """A number that remembers how it was computed, and its gradient; see pygrad.reference.Value, which it equals
+    to the last bit."""
+
+    __slots__ = ("__weakref__", "_id", "_traced")
+
+    _pygrad_backend = "cffi"
+    _id: int
+    _traced: _Traced  # not set on a Value that is not traced
+
+    def __init__(self, data: Any, _children: Iterable[Value] = (), _op: str = "", label: str = "") -> None:
+        number = _checks.as_float(data)
+        children, symbol = _checks.as_children(_children, Value), _checks.text(_op, "_op")
+        label = _checks.text(label, "label")
+        if children or symbol:
+            made = _raise_if(lib.pg_user(_arena, number, [x._id for x in children], len(children)))
+        else:
+            made = _raise_if(lib.pg_leaf(_arena, number))
+        _attach(self, made % RESULT_TRACED)
+        if made >= RESULT_TRACED:
+            _trace(self)
+        if label or symbol:
+            self._note(label, symbol)
+
+    # ---- attributes ----
+
+    @property
+    def data(self) -> float:
+        """The number, a float."""
+        number: float = lib.pg_data(_arena, self._id)
+        return number
+
+    @data.setter
+    def data(self, x: Any) -> None:
+        lib.pg_set_data(_arena, self._id, _checks.as_float(x, "data"))
+
+    @property
+    def grad(self) -> float:
+        """The gradient of the last root, accumulated by backward()."""
+        number: float = lib.pg_grad(_arena, self._id)
+        return number
+
+    @grad.setter
+    def grad(self, x: Any) -> None:
+        lib.pg_set_grad(_arena, self._id, _checks.as_float(x, "grad"))
+
+    def _note(self, label: str, symbol: str) -> None:
+        _raise_if(lib.pg_set_flags(_arena, self._id, lib.PG_NODE_SIDE, 0))
+        _notes[self._id] = (label, symbol)
+
+    @property
+    def label(self) -> str:
+        """A name for pictures; kept as long as the node lives."""
+        return _notes.get(self._id, ("", ""))[0]
+
+    @label.setter
+    def label(self, x: str) -> None:
+        self._note(_checks.text(x, "label"), _notes.get(self._id, ("", ""))[1])
+
+    @property
+    def operands(self) -> tuple[Value, ...]:
+        """The operands, left to right."""
+        return tuple(_handle_of(node) for node in _operand_ids(self._id))
+
+    @property
+    def _prev(self) -> set[Value]:
+        """The set of operands, as in micrograd."""
+        return set(self.operands)
+
+    @property
+    def _op(self) -> str:
+        """The op's symbol; '' for a leaf."""
+        name = OP_NAMES[lib.pg_op(_arena, self._id)]
+        symbol = ffi.string(lib.pg_op_describe(OP_CODES[name]).symbol).decode()
+        if name == "pow_const":
+            return _checks.op_symbol(symbol, lib.pg_node_constant(_arena, self._id))
+        return symbol or _notes.get(self._id, ("", ""))[1]
+
+    # ---- operations ----
+
+    def _unary(self, name: str) -> Value:
+        made = lib.pg_unary(_arena, OP_CODES[name], self._id)
+        return _wrap(made) if made >= 0 else _raise(made, name, self.data, 0.0)
+
+    def _with_constant(self, name: str, k: Any) -> Value:
+        code = OP_CODES[name]
+        if type(k) is not float:
+            k = _checks.as_float(k, ffi.string(lib.pg_op_describe(code).parameter).decode())
+        made = lib.pg_constant(_arena, code, self._id, k)
+        return _wrap(made) if made >= 0 else _raise(made, name, self.data, k)
+
+    def _binary(self, name: str, other: Any) -> Any:
+        if isinstance(other, Value):
+            made = lib.pg_binary(_arena, OP_CODES[name], self._id, other._id)
+            return _wrap(made) if made >= 0 else _raise(made, name, self.data, other.data)
+        y = other if type(other) is float else _checks.operand_float(other, Value)
+        if y is NotImplemented:
+            return y
+        made = lib.pg_binary_right(_arena, OP_CODES[name], self._id, y)
+        return _wrap(made) if made >= 0 else _raise(made, name, self.data, y)
+
+    def _reflected(self, name: str, other: Any) -> Any:
+        x = other if type(other) is float else _checks.operand_float(other, Value)
+        if x is NotImplemented:
+            return x
+        made = lib.pg_binary_left(_arena, OP_CODES[name], x, self._id)
+        return _wrap(made) if made >= 0 else _raise(made, name, x, self.data)
+
+    def _power(self, other: Any) -> Any:
+        if isinstance(other, Value):
+            return self._binary("pow", other)
+        k = _checks.operand_float(other, Value)
+        return k if k is NotImplemented else self._with_constant("pow_const", k)
+
+    def _number(self, other: Any) -> Any:
+        return other.data if isinstance(other, Value) else _checks.operand_float(other, Value)
+
+    def _operand_error(self, name: str, other: Any) -> TypeError:
+        return _checks.bad_operand(name, other)
+
+    @staticmethod
+    def _as_operands(name: str, values: Iterable[Any]) -> list[Value]:
+        """A new list in which numbers have become leaves. `name` is named in the error for anything else."""
+        return [_checks.as_operand(name, x, Value) for x in values]
+
+    @staticmethod
+    def sum(values: Iterable[Any], /) -> Value:
+        """x0 + x1 + ..., left to right, as one node. Numbers become leaves; no values: 0.0."""
+        x = Value._as_operands("sum", values)
+        return _wrap(_raise_if(lib.pg_sum(_arena, [v._id for v in x], len(x))))
+
+    @staticmethod
+    def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = None) -> Value:
+        """bias + w0 * x0 + w1 * x1 + ..., left to right, as one node. Without a bias: from w0 * x0 on."""
+        start = None if bias is None else _checks.as_operand("dot", bias, Value)
+        w = Value._as_operands("dot", weights)
+        x = Value._as_operands("dot", inputs)
+        _checks.need_same_length(w, x)
+        first = NO_NODE if start is None else start._id
+        return _wrap(_raise_if(lib.pg_dot(_arena, [v._id for v in w], [v._id for v in x], len(w), first)))
+
+    # the most frequent operators, without a call between them and C
+    __add__ = _quick("add")
+    __sub__ = _quick("sub")
+    __mul__ = _quick("mul")
+    __truediv__ = _quick("div")
+
+    # ---- reverse mode ----
+
+    def _step(self) -> None:
+        lib.pg_step(_arena, self._id)
+
+    @property
+    def _backward(self) -> Callable[[], object]:
+        """Runs this node's derivative step. Assign a function of no arguments for a user-defined op."""
+        return _hook_of(self) or self._step
+
+    @_backward.setter
+    def _backward(self, hook: Callable[[], object]) -> None:
+        if not callable(hook):
+            raise _checks.bad_hook(hook)
+        late = not hasattr(self, "_traced") and lib.pg_uses(_arena, self._id) > 1
+        traced = _trace(self)
+        flags = lib.PG_NODE_HOOK
+        if late:
+            _pins[self._id] = self
+            flags |= lib.PG_NODE_PINNED
+        _raise_if(lib.pg_set_flags(_arena, self._id, flags, 0))
+        traced.hook = hook
+
+    @_backward.deleter
+    def _backward(self) -> None:
+        if _hook_of(self):
+            _raise_if(lib.pg_set_flags(_arena, self._id, 0, lib.PG_NODE_HOOK))
+            self._traced.hook = None
+
+    def backward(self) -> None:
+        """Sets this node's gradient to 1 and adds to the gradient of every node it depends on."""
+        status = ffi.new("int *")
+        sweep = lib.pg_sweep_new(_arena, self._id, status)
+        if sweep == ffi.NULL:
+            _raise_if(status[0])
+        failed = 1
+        try:
+            while node := lib.pg_sweep_run(sweep):
+                _handle_of(node)._backward()
+            failed = 0
+        finally:
+            after = lib.pg_sweep_end(sweep, failed)
+            if after:
+                _settle(after)
+
+    # ---- the rest of the object ----
+
+    def __repr__(self) -> str:
+        return f"Value(data={self.data!r}, grad={self.grad!r})"
+
+    def _state(self) -> tuple[str, float, bool]:
+        name = OP_NAMES[lib.pg_op(_arena, self._id)]
+        return name, lib.pg_node_constant(_arena, self._id), _hook_of(self) is not None
+
+    @staticmethod
+    def _restore(
+        name: str, operands: tuple[Value, ...], constant: float, data: float, grad: float, symbol: str, label: str
+    ) -> Value:
+        ids = [x._id for x in operands]
+        made = lib.pg_restore(_arena, OP_CODES[name], ids, len(ids), constant, data, grad)
+        self = _wrap(_raise_if(made))
+        if symbol or label:
+            self._note(label, symbol)
+        return self
+
+    @staticmethod
+    def _stats() -> tuple[int, int]:
+        """(live nodes, bytes reserved)"""
+        stats = ffi.new("pg_stats *")
+        lib.pg_arena_stats(_arena, stats)
+        return stats.live, stats.bytes
+
+    @staticmethod
+    def _trim() -> None:
+        lib.pg_arena_trim(_arena)

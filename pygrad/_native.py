@@ -1,0 +1,28 @@
+"""The native handle: installs the type that csrc/value.c defines, and gives it the Python functions it calls."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from . import _surface, backends
+from ._checks import as_float, bad_hook, bad_operand, op_error, op_symbol, operand_float, text
+from ._ffi import lib
+
+__all__ = ["Value", "as_float", "bad_hook", "bad_operand", "op_error", "op_symbol", "operand_float", "text"]
+
+Value: Any  # set by pg_python_install
+
+
+def _install() -> None:
+    if not hasattr(lib, "pg_python_install"):
+        why = ImportError("this Python has no native handles: PYGRAD_BACKEND=cffi works")
+        raise backends.missing("c", why)
+    if lib.pg_python_install(id(sys.modules[__name__])) != 0:
+        raise ImportError("the native handle could not be installed; the cause was printed above")
+    Value._pygrad_backend = "c"
+    for name in _surface.SHARED:
+        setattr(Value, name, vars(_surface.Surface)[name])
+
+
+_install()

@@ -1,0 +1,444 @@
+"""The reference engine: scalar reverse-mode autodiff in plain Python, to be read and to be compared with.
+
+It is the specification: the engine in C gives the same numbers to the last bit, and the same errors. A Value
+is a record of how it was computed, the op and its operands; the formulas of all ops stand in one table, OPS,
+where each can be checked against a calculus book. It does not try to be fast.
+
+To add an op: one row here, one row in csrc/ops.h; the tests find it in both tables.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from . import _checks
+from ._checks import Status
+from ._graph import topological_order
+from ._surface import Surface
+
+# ---- IEEE 754 arithmetic that never raises, for derivatives ----
+
+
+def _divide(x: float, y: float) -> float:
+    if y == 0.0:
+        if x == 0.0 or math.isnan(x):
+            return math.nan
+        return math.copysign(math.inf, x) * math.copysign(1.0, y)
+    return x / y
+
+
+def _power(x: float, y: float) -> float:
+    try:
+        z = x**y
+    except ZeroDivisionError:  # 0 to a negative power: infinite, with the sign of x if y is odd
+        return math.copysign(math.inf, x) if math.fmod(y, 2.0) == -1.0 else math.inf
+    except OverflowError:
+        return -math.inf if x < 0.0 and abs(math.fmod(y, 2.0)) == 1.0 else math.inf
+    return math.nan if isinstance(z, complex) else z
+
+
+def _log(x: float) -> float:
+    if x == 0.0:
+        return -math.inf
+    return math.nan if x < 0.0 else math.log(x)
+
+
+def _sin(x: float) -> float:
+    return math.nan if math.isinf(x) else math.sin(x)
+
+
+def _cos(x: float) -> float:
+    return math.nan if math.isinf(x) else math.cos(x)
+
+
+# ---- functions that several rows share ----
+
+
+def _sigmoid(x: float) -> float:
+    if x >= 0.0:
+        return 1.0 / (1.0 + math.exp(-x))
+    e = math.exp(x)
+    return e / (1.0 + e)
+
+
+def _softplus(x: float) -> float:
+    return x + math.log1p(math.exp(-x)) if x > 0.0 else math.log1p(math.exp(x))
+
+
+def _normal_cdf(x: float) -> float:
+    """Of the standard normal distribution: erfc(-x / sqrt 2) / 2."""
+    return 0.5 * math.erfc(-x * 0.7071067811865476)
+
+
+def _normal_pdf(x: float) -> float:
+    """Of the standard normal distribution: exp(-x**2 / 2) / sqrt(2 pi)."""
+    return 0.3989422804014327 * math.exp(-0.5 * (x * x))
+
+
+def _sign(x: float) -> float:
+    return 1.0 if x > 0.0 else -1.0 if x < 0.0 else x
+
+
+# ---- the table ----
+
+
+class Op(NamedTuple):
+    """An operation: its value, and what it adds to its operands' gradients.
+
+    value(x), value(x, y), or value(x, k) of the operands' data, raising what Python's own arithmetic raises;
+    gradients(g, x, y, z) gives one contribution an operand, from the result's gradient g, the operands' data
+    x and y (y is the constant k of an op that has one) and the result's data z. All as of the time of the call.
+    """
+
+    name: str
+    symbol: str
+    kind: str  # 'unary', 'constant', 'binary'
+    value: Callable[..., Any]
+    gradients: Callable[[float, float, float, float], tuple[float, ...]]
+    parameter: str = ""  # of kind 'constant': what the constant is called
+    constant: float = 0.0  # and its default
+
+
+OPS: dict[str, Op] = {
+    op.name: op
+    for op in [
+        Op("neg", "neg", "unary", lambda x: -x, lambda g, x, y, z: (-g,)),
+        Op("add", "+", "binary", lambda x, y: x + y, lambda g, x, y, z: (g, g)),
+        Op("sub", "-", "binary", lambda x, y: x - y, lambda g, x, y, z: (g, -g)),
+        Op("mul", "*", "binary", lambda x, y: x * y, lambda g, x, y, z: (g * y, g * x)),
+        Op(
+            "div", "/", "binary",
+            lambda x, y: x / y,
+            lambda g, x, y, z: (_divide(g, y), -(g * _divide(_divide(x, y), y))),
+        ),
+        Op(
+            "pow_const", "**", "constant",
+            lambda x, k: x**k,
+            lambda g, x, k, z: (0.0 if k == 0.0 else g * (k * _power(x, k - 1.0)),),
+            "exponent", 1.0,
+        ),
+        Op(
+            "pow", "**", "binary",
+            lambda x, y: x**y,
+            lambda g, x, y, z: (
+                0.0 if y == 0.0 else g * (y * _power(x, y - 1.0)),
+                0.0 if x == 0.0 and y >= 0.0 else g * (z * _log(x)),
+            ),
+        ),
+        Op("exp", "exp", "unary", math.exp, lambda g, x, y, z: (g * z,)),
+        Op("log", "log", "unary", math.log, lambda g, x, y, z: (_divide(g, x),)),
+        Op("sqrt", "sqrt", "unary", math.sqrt, lambda g, x, y, z: (_divide(g, 2.0 * z),)),
+        Op("sin", "sin", "unary", math.sin, lambda g, x, y, z: (g * _cos(x),)),
+        Op("cos", "cos", "unary", math.cos, lambda g, x, y, z: (-(g * _sin(x)),)),
+        Op("tanh", "tanh", "unary", math.tanh, lambda g, x, y, z: (g * (1.0 - z * z),)),
+        Op("sigmoid", "sigmoid", "unary", _sigmoid, lambda g, x, y, z: (g * (z * (1.0 - z)),)),
+        Op("softplus", "softplus", "unary", _softplus, lambda g, x, y, z: (g * _sigmoid(x),)),
+        Op("relu", "ReLU", "unary", lambda x: 0.0 if x < 0.0 else x, lambda g, x, y, z: (g if z > 0.0 else 0.0,)),
+        Op(
+            "leaky_relu", "leaky_relu", "constant",
+            lambda x, k: x if x > 0.0 else k * x,
+            lambda g, x, k, z: (g if x > 0.0 else g * k,),
+            "negative_slope", 0.01,
+        ),
+        Op(
+            "elu", "elu", "constant",
+            lambda x, k: x if x > 0.0 else k * math.expm1(x),
+            lambda g, x, k, z: (g if x > 0.0 else g * (k * math.exp(x)),),
+            "alpha", 1.0,
+        ),
+        Op(
+            "silu", "silu", "unary",
+            lambda x: x * _sigmoid(x),
+            lambda g, x, y, z: (g * (_sigmoid(x) * (1.0 + x * (1.0 - _sigmoid(x)))),),
+        ),
+        Op(
+            "gelu", "gelu", "unary",
+            lambda x: x * _normal_cdf(x),
+            lambda g, x, y, z: (g * (_normal_cdf(x) + x * _normal_pdf(x)),),
+        ),
+        Op("abs", "abs", "unary", abs, lambda g, x, y, z: (g * _sign(x),)),
+        Op(
+            "maximum", "maximum", "binary",
+            lambda x, y: x if x >= y or math.isnan(x) else y,
+            lambda g, x, y, z: (0.5 * g, 0.5 * g) if x == y else (0.0 if x < y else g, 0.0 if x > y else g),
+        ),
+        Op(
+            "minimum", "minimum", "binary",
+            lambda x, y: x if x <= y or math.isnan(x) else y,
+            lambda g, x, y, z: (0.5 * g, 0.5 * g) if x == y else (0.0 if x > y else g, 0.0 if x < y else g),
+        ),
+    ]
+}  # fmt: skip
+
+# Not in the table, because they take any number of operands: 'sum' and 'dot', see Value.sum and Value.dot.
+# 'leaf' has no operands; 'user' is a user-defined op.
+
+_STATUS = {ZeroDivisionError: Status.ZERO_DIVISION, OverflowError: Status.OVERFLOW, ValueError: Status.DOMAIN}
+
+
+def evaluate(op: Op, x: float, y: float) -> float:
+    """The op's value at x (and y, or its constant). Raises as Python's own arithmetic, in pygrad's words."""
+    try:
+        z = op.value(x) if op.kind == "unary" else op.value(x, y)
+    except (ZeroDivisionError, OverflowError, ValueError) as error:
+        raise _checks.op_error(op.name, _STATUS[type(error)], x, y) from None
+    if isinstance(z, complex):
+        raise _checks.op_error(op.name, Status.COMPLEX, x, y)
+    return float(z)
+
+
+class Value(Surface):
+    """A number that remembers how it was computed, and its gradient.
+
+    data: any real number; kept as a float. _children and _op: for a user-defined op, its operands (Values) and
+    symbol; assign a function of no arguments to _backward that adds to their grad. label: a name for pictures.
+
+    Arithmetic gives what Python's floats and `math` give, to the last bit, and raises what they raise.
+
+    Raises TypeError if data is no number, a child no Value, _op or label no str; OverflowError if data is an int
+    beyond the floats.
+
+    >>> a, b = Value(2.0), Value(-3.0)
+    >>> c = a * b + 10
+    >>> c.backward()
+    >>> c, a.grad, b.grad
+    (Value(data=4.0, grad=1.0), -3.0, 2.0)
+    """
+
+    __slots__ = ("__weakref__", "_constant", "_data", "_grad", "_hook", "_label", "_name", "_operands", "_symbol")
+
+    _pygrad_backend = "python"
+
+    def __init__(self, data: Any, _children: Iterable[Value] = (), _op: str = "", label: str = "") -> None:
+        number = _checks.as_float(data)
+        children, symbol = _checks.as_children(_children, Value), _checks.text(_op, "_op")
+        self._label = _checks.text(label, "label")
+        self._data = number
+        self._grad = 0.0
+        self._name = "user" if children or symbol else "leaf"
+        self._symbol = symbol
+        self._operands: tuple[Value, ...] = children
+        self._constant = math.nan
+        self._hook: Callable[[], object] | None = None
+
+    @classmethod
+    def _make(cls, name: str, operands: tuple[Value, ...], data: float, constant: float = math.nan) -> Value:
+        """A new node of an op of the table; its value is given."""
+        self = Value.__new__(Value)
+        self._data = data
+        self._grad = 0.0
+        self._name = name
+        self._symbol = ""
+        self._operands = operands
+        self._constant = constant
+        self._label = ""
+        self._hook = None
+        return self
+
+    # ---- attributes ----
+
+    @property
+    def data(self) -> float:
+        """The number, a float."""
+        return self._data
+
+    @data.setter
+    def data(self, x: Any) -> None:
+        self._data = _checks.as_float(x, "data")
+
+    @property
+    def grad(self) -> float:
+        """The gradient of the last root, accumulated by backward()."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, x: Any) -> None:
+        self._grad = _checks.as_float(x, "grad")
+
+    @property
+    def label(self) -> str:
+        """A name for pictures; kept as long as the node lives."""
+        return self._label
+
+    @label.setter
+    def label(self, x: str) -> None:
+        self._label = _checks.text(x, "label")
+
+    @property
+    def operands(self) -> tuple[Value, ...]:
+        """The operands, left to right."""
+        return self._operands
+
+    @property
+    def _prev(self) -> set[Value]:
+        """The set of operands, as in micrograd."""
+        return set(self._operands)
+
+    @property
+    def _op(self) -> str:
+        """The op's symbol; '' for a leaf."""
+        if self._name == "pow_const":
+            return _checks.op_symbol("**", self._constant)
+        if self._name in ("sum", "dot"):
+            return self._name
+        return OPS[self._name].symbol if self._name in OPS else self._symbol
+
+    # ---- operations ----
+
+    def _unary(self, name: str) -> Value:
+        return Value._make(name, (self,), evaluate(OPS[name], self._data, 0.0))
+
+    def _with_constant(self, name: str, k: Any) -> Value:
+        op = OPS[name]
+        number = _checks.as_float(k, op.parameter)
+        return Value._make(name, (self,), evaluate(op, self._data, number), number)
+
+    def _binary(self, name: str, other: Any) -> Any:
+        y = _as_value(other)
+        if y is NotImplemented:
+            return y
+        return Value._make(name, (self, y), evaluate(OPS[name], self._data, y._data))
+
+    def _reflected(self, name: str, other: Any) -> Any:
+        x = _as_value(other)
+        return x if x is NotImplemented else x._binary(name, self)
+
+    def _power(self, other: Any) -> Any:
+        if isinstance(other, Value):
+            return self._binary("pow", other)
+        k = _checks.operand_float(other, Value)
+        return k if k is NotImplemented else self._with_constant("pow_const", k)
+
+    def _number(self, other: Any) -> Any:
+        return other._data if isinstance(other, Value) else _checks.operand_float(other, Value)
+
+    def _operand_error(self, name: str, other: Any) -> TypeError:
+        return _checks.bad_operand(name, other)
+
+    @staticmethod
+    def _as_operands(name: str, values: Iterable[Any]) -> list[Value]:
+        """A new list in which numbers have become leaves. `name` is named in the error for anything else."""
+        return [_checks.as_operand(name, x, Value) for x in values]
+
+    @staticmethod
+    def sum(values: Iterable[Any], /) -> Value:
+        """x0 + x1 + ..., left to right, as one node. Numbers become leaves; no values: 0.0.
+
+        Raises TypeError for what is neither a Value nor a number.
+        """
+        operands = tuple(Value._as_operands("sum", values))
+        total = operands[0]._data if operands else 0.0
+        for x in operands[1:]:
+            total = total + x._data
+        return Value._make("sum", operands, total)
+
+    @staticmethod
+    def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = None) -> Value:
+        """bias + w0 * x0 + w1 * x1 + ..., left to right, as one node. Without a bias: from w0 * x0 on.
+
+        Its operands are the weights, the bias, the inputs. Numbers become leaves.
+
+        Raises ValueError naming both lengths if they differ; TypeError for what is neither a Value nor a number.
+        """
+        start = () if bias is None else (_checks.as_operand("dot", bias, Value),)
+        w = tuple(Value._as_operands("dot", weights))
+        x = tuple(Value._as_operands("dot", inputs))
+        _checks.need_same_length(w, x)
+        products = [wi._data * xi._data for wi, xi in zip(w, x)]
+        terms = [b._data for b in start] + products
+        total = terms[0] if terms else 0.0
+        for term in terms[1:]:
+            total = total + term
+        return Value._make("dot", w + start + x, total)
+
+    # ---- reverse mode ----
+
+    def _step(self) -> None:
+        """Adds this node's contributions to its operands' gradients, first operand first."""
+        operands, g = self._operands, self._grad
+        if self._name == "sum":
+            for x in operands:
+                x._grad += g
+        elif self._name == "dot":
+            n = len(operands) // 2
+            w, bias, x = operands[:n], operands[n : len(operands) - n], operands[len(operands) - n :]
+            for wi, xi in zip(w, x):
+                wi._grad += g * xi._data
+            for b in bias:
+                b._grad += g
+            for wi, xi in zip(w, x):
+                xi._grad += g * wi._data
+        elif self._name in OPS:
+            y = operands[1]._data if len(operands) == 2 else self._constant
+            contributions = OPS[self._name].gradients(g, operands[0]._data, y, self._data)
+            for operand, contribution in zip(operands, contributions):
+                operand._grad += contribution
+
+    @property
+    def _backward(self) -> Callable[[], object]:
+        """Runs this node's derivative step. Assign a function of no arguments for a user-defined op."""
+        return self._hook or self._step
+
+    @_backward.setter
+    def _backward(self, hook: Callable[[], object]) -> None:
+        if not callable(hook):
+            raise _checks.bad_hook(hook)
+        self._hook = hook
+        if self._name == "leaf":
+            self._name = "user"
+
+    @_backward.deleter
+    def _backward(self) -> None:
+        self._hook = None
+
+    def backward(self) -> None:
+        """Sets this node's gradient to 1 and adds to the gradient of every node it depends on.
+
+        Nodes are visited in reverse depth-first post-order, operands left to right; calling it twice
+        accumulates. If a user-defined _backward raises, every gradient is put back and the exception goes on.
+        """
+        order = topological_order(self)
+        before = [(v, v._grad) for v in order] if any(v._hook for v in order) else []
+        self._grad = 1.0
+        try:
+            for v in reversed(order):
+                v._backward()
+        except BaseException:
+            for v, grad in before:
+                v._grad = grad
+            raise
+
+    # ---- the rest of the object ----
+
+    def __repr__(self) -> str:
+        return f"Value(data={self._data!r}, grad={self._grad!r})"
+
+    def _state(self) -> tuple[str, float, bool]:
+        """For copies: the op's name, its constant, and whether a closure belongs to it."""
+        return self._name, self._constant, self._hook is not None
+
+    @staticmethod
+    def _restore(
+        name: str, operands: tuple[Value, ...], constant: float, data: float, grad: float, symbol: str, label: str
+    ) -> Value:
+        """A node as _state and the attributes describe it."""
+        self = Value._make(name, operands, data, constant)
+        self._grad, self._symbol, self._label = grad, symbol, label
+        return self
+
+    @staticmethod
+    def _stats() -> tuple[int, int]:
+        """(live nodes, bytes they take), by asking the collector: slow."""
+        alive = [x for x in gc.get_objects() if isinstance(x, Value)]
+        return len(alive), sum(sys.getsizeof(v) + sys.getsizeof(v._operands) for v in alive)
+
+
+def _as_value(x: Any) -> Any:
+    if isinstance(x, Value):
+        return x
+    number = _checks.operand_float(x, Value)
+    return number if number is NotImplemented else Value(number)
