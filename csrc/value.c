@@ -43,7 +43,7 @@ typedef struct {
 static pg_arena *arena;
 static PyTypeObject *value_type;
 /* From the Python side, see pygrad/_native.py. */
-static PyObject *as_float, *operand_float, *op_error, *op_symbol, *bad_operand, *bad_hook, *text;
+static PyObject *as_float, *operand_float, *op_error, *op_symbol, *bad_operand, *bad_hook, *as_children, *text;
 /* {id: (label, op)} of the nodes that have one: alive as long as the node. */
 static PyObject *notes;
 /* {id: handle} of the nodes whose handle must not die before their users. */
@@ -750,22 +750,6 @@ static PyObject *value_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return self;
 }
 
-/* Exact children, not numbers: they are what _prev will be. */
-static int need_values(PyObject *children) {
-    PyObject *fast = PySequence_Tuple(children);
-    if (!fast) return -1;
-    int status = 0;
-    for (Py_ssize_t i = 0; status == 0 && i < PyTuple_Size(fast); i++) {
-        PyObject *item = PyTuple_GetItem(fast, i);
-        if (is_value(item)) continue;
-        Py_INCREF(Py_NotImplemented);
-        (void)checked(Py_NotImplemented, "_children", item);
-        status = -1;
-    }
-    Py_DECREF(fast);
-    return status;
-}
-
 /* Gives the handle another node, and drops the one it had (a second __init__). */
 static void replace_node(handle *self, pg_id id) {
     pg_id before = self->id;
@@ -778,19 +762,14 @@ static void replace_node(handle *self, pg_id id) {
     if (held) drop_traced(held);
 }
 
-/* __init__ of a user-defined op, or of a leaf with a name. The texts are exact str objects. */
+/* __init__ of a user-defined op, or of a leaf with a name. children: a tuple of Values; the texts exact str objects. */
 static int init_named(handle *self, double data, PyObject *children, PyObject *op, PyObject *label) {
     operand_list list;
-    if (need_values(children) < 0) return -1;
-    pg_result made = PG_ERR_NOMEM;
-    int status = operands_from(&list, children, "_children");
-    if (status == 0) {
-        int leaf = list.count == 0 && PyUnicode_GetLength(op) == 0;
-        made = leaf ? pg_leaf(arena, data) : pg_apply_user(arena, data, list.ids, list.count);
-        if (made < 0) (void)raise_status((int)made, PG_OP_USER, 0.0, 0.0);
-    }
+    if (operands_quick(&list, children) <= 0) return -1;
+    int leaf = list.count == 0 && PyUnicode_GetLength(op) == 0;
+    pg_result made = leaf ? pg_leaf(arena, data) : pg_apply_user(arena, data, list.ids, list.count);
     operands_drop(&list);
-    if (made < 0) return -1;
+    if (made < 0) return raise_status((int)made, PG_OP_USER, 0.0, 0.0) ? 0 : -1;
     replace_node(self, PG_RESULT_ID(made));
     if ((made & PG_RESULT_TRACED) && trace(self) < 0) return -1;
     return PyUnicode_GetLength(op) + PyUnicode_GetLength(label) > 0 ? set_note(self->id, label, op) : 0;
@@ -814,7 +793,8 @@ static int value_init(PyObject *object, PyObject *args, PyObject *kwargs) {
         replace_node(self, id);
         return 0;
     }
-    PyObject *operands = children ? PySequence_Tuple(children) : PyTuple_New(0);
+    PyObject *operands = children ? PyObject_CallFunction(as_children, "OO", children, (PyObject *)value_type)
+                                  : PyTuple_New(0);
     PyObject *op_text = operands ? text_or_empty(op, "_op") : NULL;
     PyObject *label_text = op_text ? text_or_empty(label, "label") : NULL;
     int status = label_text ? init_named(self, number, operands, op_text, label_text) : -1;
@@ -847,16 +827,16 @@ static PyObject *value_restore(PyObject *unused, PyObject *args) {
     if (!PyArg_ParseTuple(args, "sO!dddUU:_restore", &name, &PyTuple_Type, &operands, &constant, &data, &grad,
                           &op_text, &label))
         return NULL;
-    if (need_values(operands) < 0) return NULL;
     operand_list list;
-    PyObject *result = NULL;
-    if (operands_from(&list, operands, "operands") == 0) {
-        pg_result made = pg_restore(arena, find_op(name), list.ids, list.count, constant, data, grad);
-        result = made >= 0 ? wrap(made) : raise_status((int)made, PG_OP_LEAF, 0.0, 0.0);
-        int noted = PyUnicode_GetLength(op_text) > 0 || PyUnicode_GetLength(label) > 0;
-        if (result && noted && set_note(ID(result), label, op_text) < 0) Py_CLEAR(result);
-    }
+    int quick = operands_quick(&list, operands);
+    if (quick < 0) return NULL;
+    if (quick == 0) return PyErr_Format(PyExc_TypeError, "_restore: operands must be Values");
+    pg_result made = pg_restore(arena, find_op(name), list.ids, list.count, constant, data, grad);
     operands_drop(&list);
+    if (made < 0) return raise_status((int)made, PG_OP_LEAF, 0.0, 0.0);
+    PyObject *result = wrap(made);
+    int noted = PyUnicode_GetLength(op_text) > 0 || PyUnicode_GetLength(label) > 0;
+    if (result && noted && set_note(ID(result), label, op_text) < 0) Py_CLEAR(result);
     return result;
 }
 
@@ -987,6 +967,7 @@ static int install(PyObject *module) {
                   {"op_symbol", &op_symbol},
                   {"bad_operand", &bad_operand},
                   {"bad_hook", &bad_hook},
+                  {"as_children", &as_children},
                   {"text", &text}};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         if (!*wanted[i].where && !(*wanted[i].where = PyObject_GetAttrString(module, wanted[i].name))) return -1;

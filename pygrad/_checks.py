@@ -29,10 +29,10 @@ def _backend_of(x: object) -> str | None:
 
 
 def _is_number(x: object) -> bool:
-    """Whether x is a real number: anything with __float__ that is not text, complex, or an array of several."""
+    """Whether x is a real number: what has __float__, except text, complex numbers, Values, arrays of several."""
     if isinstance(x, (int, float)):
         return True
-    if isinstance(x, (str, bytes, bytearray)) or not hasattr(type(x), "__float__"):
+    if isinstance(x, (str, bytes, bytearray)) or not hasattr(type(x), "__float__") or _backend_of(x):
         return False
     if isinstance(x, numbers.Complex) and not isinstance(x, numbers.Real):
         return False

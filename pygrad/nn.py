@@ -80,7 +80,7 @@ class Layer(Module):
         """x: nin Values or numbers; or one Value, which is what a layer of one neuron gives."""
         if self.neurons:
             first = self.neurons[0]
-            if isinstance(x, backends.type_of(first.b)):
+            if not isinstance(x, (list, tuple)) and isinstance(x, backends.type_of(first.b)):
                 x = [x]
             _check_inputs(x, len(first.w), repr(first))
             x = first.b._as_operands(repr(first), x)  # a number becomes one leaf, not one a neuron

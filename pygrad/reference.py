@@ -31,14 +31,20 @@ def _divide(x: float, y: float) -> float:
     return x / y
 
 
+def _is_complex_power(x: float, y: float) -> bool:
+    """Whether x ** y is a complex number: a negative base, a fractional exponent."""
+    return -math.inf < x < 0.0 and math.isfinite(y) and y != math.floor(y)
+
+
 def _power(x: float, y: float) -> float:
+    if _is_complex_power(x, y):
+        return math.nan
     try:
-        z = x**y
+        return float(x**y)
     except ZeroDivisionError:  # 0 to a negative power: infinite, with the sign of x if y is odd
         return math.copysign(math.inf, x) if math.fmod(y, 2.0) == -1.0 else math.inf
     except OverflowError:
         return -math.inf if x < 0.0 and abs(math.fmod(y, 2.0)) == 1.0 else math.inf
-    return math.nan if isinstance(z, complex) else z
 
 
 def _log(x: float) -> float:
@@ -182,13 +188,12 @@ _STATUS = {ZeroDivisionError: Status.ZERO_DIVISION, OverflowError: Status.OVERFL
 
 def evaluate(op: Op, x: float, y: float) -> float:
     """The op's value at x (and y, or its constant). Raises as Python's own arithmetic, in pygrad's words."""
+    if op.symbol == "**" and _is_complex_power(x, y):
+        raise _checks.op_error(op.name, Status.COMPLEX, x, y)
     try:
-        z = op.value(x) if op.kind == "unary" else op.value(x, y)
+        return float(op.value(x) if op.kind == "unary" else op.value(x, y))
     except (ZeroDivisionError, OverflowError, ValueError) as error:
         raise _checks.op_error(op.name, _STATUS[type(error)], x, y) from None
-    if isinstance(z, complex):
-        raise _checks.op_error(op.name, Status.COMPLEX, x, y)
-    return float(z)
 
 
 class Value(Surface):

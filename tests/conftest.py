@@ -1,0 +1,56 @@
+"""What every test file uses: the backends as a parameter, and the comparison of floats by their bits."""
+
+from __future__ import annotations
+
+import gc
+import struct
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from pygrad import backends
+
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("sanitizer", settings.get_profile("default"), max_examples=15)
+settings.load_profile("default")
+
+ENGINES = ("cffi", "c")
+"""The backends whose graph is in C."""
+
+
+@pytest.fixture(params=backends.NAMES[::-1])
+def backend(request: pytest.FixtureRequest) -> str:
+    """The name of each backend in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def Value(backend: str) -> type:  # noqa: N802  # it is a class
+    """The Value type of each backend in turn."""
+    return backends.load(backend)
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> type:
+    """The Value type of each backend whose graph is in C."""
+    return backends.load(request.param)
+
+
+@pytest.fixture
+def live(engine: type) -> Iterator[Callable[[], int]]:
+    """A function that counts the live nodes, less those before the test. At the end there must be none."""
+    gc.collect()
+    before = engine._stats()[0]
+
+    def count() -> int:
+        return engine._stats()[0] - before
+
+    yield count
+    gc.collect()
+    assert count() == 0, "nodes outlived the test"
+
+
+def bits(x: float) -> int:
+    """The 64 bits of a float; every nan counts as the same (IEEE 754 leaves its sign and payload open)."""
+    return struct.unpack("<Q", struct.pack("<d", x if x == x else float("nan")))[0]
