@@ -94,7 +94,7 @@ def as_children(children: Iterable[Any], value_type: Any) -> tuple[Any, ...]:
     for x in given:
         if not isinstance(x, value_type):
             operand_float(x, value_type)  # a Value of another backend says so itself
-            raise bad_operand("_children", x)
+            raise TypeError(f"_children must be Values, not {_type_name(x)}")
     return given
 
 

@@ -95,7 +95,7 @@ def test_construction(Value):
         Value(1.0, label=5)
     with pytest.raises(TypeError, match="_op must be a str, not bytes"):
         Value(1.0, (), b"+")
-    with pytest.raises(TypeError, match="_children: expected a Value or a number, not str"):
+    with pytest.raises(TypeError, match="_children must be Values, not str"):
         Value(1.0, ("a",))
 
 

@@ -1,0 +1,149 @@
+"""The engines by name: what each is called in the tables, which package it needs, and what it can run.
+
+pygrad on its three backends and plain Python floats stand here; the adapters of other packages are in
+peers.py. Listing the engines imports none of them.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import peers
+from peers import Scalars, Step
+from workloads import FUNCTION_NAMES, Problem
+
+PEERS = ("micrograd", "torch", "jax", "casadi", "xad", "autograd")
+"""The packages that --peers chooses from; also what they are called on PyPI."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One row of a table.
+
+    name: in the JSON file. label: in the tables. needs: the peers without which it is left out.
+    trainer: gives the step function of a problem. scalars: gives the engine for graphs of scalars.
+    nn: whether training also needs micrograd, for its nn.py.
+    most_ops: the largest graph of scalars to ask it for, by its speed and memory.
+    """
+
+    name: str
+    label: str
+    needs: tuple[str, ...] = ()
+    trainer: Callable[[Problem], Step] | None = None
+    scalars: Callable[[], Scalars] | None = None
+    nn: bool = False
+    most_ops: int = 10_000_000
+
+
+# ---- pygrad ----
+
+
+def _pygrad_trainer(backend: str, problem: Problem) -> Step:
+    from pygrad import nn
+
+    return peers.scalar_trainer(types.SimpleNamespace(MLP=partial(nn.MLP, backend=backend)), problem)
+
+
+def _micrograd_nn_trainer(backend: str, problem: Problem) -> Step:
+    from pygrad import backends
+
+    return peers.scalar_trainer(peers.micrograd_nn_on(backends.load(backend)), problem)
+
+
+def _pygrad_scalars(backend: str) -> Scalars:
+    from pygrad import backends
+
+    value_type: Any = backends.load(backend)
+    return Scalars(
+        leaves=lambda numbers: [value_type(x) for x in numbers],
+        total=value_type.sum,
+        one_sum=True,
+        value=lambda v: v.data,
+        backward=value_type.backward,
+        gradient=lambda v: v.grad,
+        release=lambda: None,
+        table=[getattr(value_type, name) for name in FUNCTION_NAMES],
+    )
+
+
+# ---- plain floats ----
+
+
+def _float_scalars() -> Scalars:
+    return Scalars(
+        leaves=list,
+        total=math.fsum,
+        one_sum=True,
+        value=float,
+        backward=None,
+        gradient=float,
+        release=lambda: None,
+        table=[getattr(math, name) for name in FUNCTION_NAMES],
+    )
+
+
+# ---- all of them, in the order of the tables ----
+
+ENGINES = {
+    engine.name: engine
+    for engine in (
+        Engine("floats", "plain Python floats (forward only)", scalars=_float_scalars),
+        Engine(
+            "micrograd",
+            "micrograd",
+            ("micrograd",),
+            peers.micrograd_trainer,
+            peers.micrograd_scalars,
+            most_ops=100_000,
+        ),
+        Engine(
+            "micrograd-uncollected",
+            "micrograd, collector off, one collect",
+            ("micrograd",),
+            peers.micrograd_uncollected_trainer,
+            peers.micrograd_uncollected_scalars,
+            most_ops=100_000,
+        ),
+        Engine("c", "pygrad c", (), partial(_pygrad_trainer, "c"), partial(_pygrad_scalars, "c")),
+        Engine(
+            "c+micrograd-nn",
+            "pygrad c, micrograd's own nn.py",
+            (),
+            partial(_micrograd_nn_trainer, "c"),
+            nn=True,
+        ),
+        Engine("cffi", "pygrad cffi", (), partial(_pygrad_trainer, "cffi"), partial(_pygrad_scalars, "cffi")),
+        Engine(
+            "python",
+            "pygrad python (reference)",
+            (),
+            partial(_pygrad_trainer, "python"),
+            partial(_pygrad_scalars, "python"),
+            most_ops=1_000_000,
+        ),
+        Engine(
+            "xad",
+            "XAD, scalar tape",
+            ("xad",),
+            peers.xad_trainer,
+            peers.xad_scalars,
+            nn=True,
+        ),
+        Engine(
+            "torch",
+            "torch eager (tensors)",
+            ("torch",),
+            peers.torch_trainer,
+            peers.torch_scalars,
+            most_ops=10_000,
+        ),
+        Engine("jax", "JAX jit, a call a step (tensors)", ("jax",), peers.jax_trainer),
+        Engine("casadi", "CasADi SX map, VM (compiled once)", ("casadi",), peers.casadi_trainer),
+        Engine("autograd", "autograd (HIPS; tensors)", ("autograd",), peers.autograd_trainer),
+    )
+}

@@ -1,0 +1,315 @@
+"""Measures pygrad beside other engines, and prints what came out: `python benchmarks/run.py`.
+
+Compares in one run, engines in turn, each in a fresh process, and reports medians; prints the machine, versions and
+sizes with the numbers. Needs pygrad installed; peers that are not installed are skipped, and named. Decides what
+is measured and how often; asserts nothing, so its exit status says only whether it ran.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import measure
+import report
+import workloads
+from engines import ENGINES, PEERS
+from report import Table
+
+WORKLOADS = ("moons", "tiny", "per-op", "growth", "memory")
+
+MEMORY_OPS = (
+    ("c", "chain", 10_000_000),
+    ("c", "wide", 1_000_000),
+    ("cffi", "chain", 1_000_000),
+    ("python", "chain", 1_000_000),
+    ("xad", "chain", 1_000_000),
+    ("torch", "chain", 100_000),
+    ("micrograd", "chain", 100_000),
+)
+
+
+@dataclass
+class Plan:
+    """What to measure, and how long.
+
+    peers: the installed ones that were asked for. rounds: at most so many an engine; fewer for slow ones, which get
+    no more once they have taken `seconds` of one table. training: seconds of steps in one round.
+    """
+
+    peers: list[str]
+    quick: bool
+    rounds: int
+    seconds: float
+    training: float
+    say: Callable[[str], None]
+    tables: dict[str, Table] = field(default_factory=dict)
+
+    def measure(self, title: str, jobs: dict[str, dict[str, Any]], **kwargs: Any) -> dict[str, measure.Measurement]:
+        rounds = kwargs.pop("rounds", self.rounds)
+        return measure.in_turn(jobs, rounds, self.seconds, lambda what: self.say(f"{title}: {what}"), **kwargs)
+
+    def takes_part(self, name: str, training: bool = False) -> bool:
+        needs = ENGINES[name].needs + (("micrograd",) if training and ENGINES[name].nn else ())
+        return all(peer in self.peers for peer in needs)
+
+    def most_ops(self, name: str) -> int:
+        """How many operations a graph of this engine may have; in a quick run, a tenth for the slow ones."""
+        most = ENGINES[name].most_ops
+        return most // 10 if self.quick and most < 10_000_000 else most
+
+
+# ---- the workloads ----
+
+
+def training(plan: Plan, problem: workloads.Problem, title: str, per: str) -> Table:
+    jobs = {
+        name: {"task": "train", "engine": name, "problem": asdict(problem), "seconds": plan.training}
+        for name, engine in ENGINES.items()
+        if engine.trainer and plan.takes_part(name, training=True)
+    }
+    # the losses that all have to agree with: micrograd's; the reference's without it
+    judge = next(name for name in ("micrograd-uncollected", "python") if name in jobs)
+    plan.say(f"{problem.name}: the expected losses")
+    result = measure.run_worker({**jobs[judge], "seconds": 0, "check": True, "expected": None})
+    expected = result.get("losses")
+    for job in jobs.values():
+        job |= {"check": True, "expected": expected}
+    measurements = plan.measure(problem.name, jobs, later={"check": False, "expected": None})
+    table = report.training_table(title, measurements, per)
+    source = "micrograd" if judge != "python" else "the reference"
+    if expected is None:
+        table.notes.append(f"losses NOT checked: {source} gave none ({result})")
+    else:
+        table.notes.append(
+            f"before timing, the first {problem.checked} losses of each engine, from the same weights, agreed with those of "
+            f"{source} to {TOLERANCE:g} relative"
+        )
+    return table
+
+
+TOLERANCE = 1e-9  # as in worker.py, which does the checking
+
+
+def moons(plan: Plan) -> None:
+    from pygrad.data import make_moons
+
+    problem = workloads.moons(*make_moons(100))
+    title = "moons: one training step of MLP(2, [16, 16, 1]), 337 parameters, 100 samples, max-margin loss + L2"
+    plan.tables["moons"] = training(plan, problem, title, "a step")
+
+
+def tiny(plan: Plan) -> None:
+    title = "tiny: 20 iterations of MLP(3, [4, 4, 1]), 41 parameters, 4 samples, sum of squares"
+    plan.tables["tiny"] = training(plan, workloads.tiny(), title, "for all 20")
+
+
+def per_op(plan: Plan) -> None:
+    for graph, sizes in (("chain", (100_000, 1_000_000)), ("wide", (100_000, 1_000_000)), ("functions", (100_000,))):
+        for size in sizes[:1] if plan.quick else sizes:
+            key = f"{graph}-{size}"
+            jobs = {
+                name: {
+                    "task": "graph",
+                    "engine": name,
+                    "graph": graph,
+                    "ops": min(size, plan.most_ops(name)),
+                    "repeats": _repeats(name, size),
+                }
+                for name, engine in ENGINES.items()
+                if engine.scalars and plan.takes_part(name) and (size == sizes[0] or plan.most_ops(name) >= size)
+            }
+            source = workloads.GRAPHS[graph].source
+            measurements = plan.measure(key, jobs)
+            plan.tables[key] = report.graph_table(f"per operation: {graph}, {size:,} of `{source}`", measurements)
+    _explain(plan)
+
+
+def _repeats(name: str, size: int) -> int:
+    """Graphs in one process: fewer where one takes a second or so."""
+    if ENGINES[name].most_ops <= 100_000:
+        return 1
+    return 5 if size <= 100_000 else 3
+
+
+def _explain(plan: Plan) -> None:
+    """Notes under the first of the tables that they are true of."""
+    wide = plan.tables["wide-100000"].notes
+    wide.append("all results are kept in a list; its sum, built untimed, is what is differentiated and freed")
+    wide.append(
+        "engines with an n-ary sum have one node for it; the additions of the others (a balanced tree for "
+        "micrograd, left to right for XAD) count as operations of backward and free"
+    )
+    if plan.takes_part("micrograd"):
+        chain = plan.tables["chain-100000"].notes
+        chain.append("micrograd: no backward, since its backward() recurses, here deeper than Python allows; see wide")
+        chain.append("micrograd's free includes the gc.collect() it takes: its nodes are reference cycles")
+
+
+def growth(plan: Plan) -> None:
+    sizes = (100_000, 1_000_000) if plan.quick else (100_000, 1_000_000, 10_000_000)
+    jobs = {
+        f"{size:,} nodes": {
+            "task": "graph",
+            "engine": "c",
+            "graph": "chain",
+            "ops": size,
+            "repeats": max(1, min(5, 3_000_000 // size)),
+        }
+        for size in sizes
+    }
+    measurements = plan.measure("growth", jobs)
+    plan.tables["growth"] = report.growth_table("growth: the chain on pygrad c, per node", measurements)
+
+
+def memory(plan: Plan) -> None:
+    jobs = {
+        f"{name}, {graph}": {"task": "memory", "engine": name, "graph": graph, "ops": ops}
+        for name, graph, ops in MEMORY_OPS
+        if plan.takes_part(name) and not (plan.quick and ops < 10_000_000 and name != "cffi")
+    }
+    measurements = plan.measure("memory", jobs, rounds=min(plan.rounds, 3))
+    table = report.memory_table("memory: resident set size, in a fresh process", measurements)
+    table.notes.append("chain: only the last handle is alive; wide: all handles, and the list that holds them")
+    table.notes.append("dropped: what the process holds more than before, when the graph is gone (for micrograd, collected)")
+    plan.tables["memory"] = table
+
+
+RUN = {"moons": moons, "tiny": tiny, "per-op": per_op, "growth": growth, "memory": memory}
+
+
+# ---- the command line ----
+
+
+def _names(text: str, known: tuple[str, ...], what: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        wrong = ", ".join(map(repr, unknown)) or repr(text)
+        raise argparse.ArgumentTypeError(f"unknown {what} {wrong}: choose from {', '.join(known)}")
+    return names
+
+
+def _peers(text: str) -> list[str]:
+    if text in {"all", "none"}:
+        return list(PEERS) if text == "all" else []
+    return _names(text, PEERS, "peer")
+
+
+def _only(text: str) -> list[str]:
+    return _names(text, WORKLOADS, "workload")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+    return number
+
+
+def parser() -> argparse.ArgumentParser:
+    out = argparse.ArgumentParser(
+        description="Measures pygrad beside other engines: medians of rounds in which the engines take turns.",
+        epilog="A whole run takes some 8 minutes with all peers, a quick one about 1. Other programs should rest "
+        "meanwhile; if they do not, compare ratios, not times.",
+    )
+    out.add_argument(
+        "--peers",
+        type=_peers,
+        default="all",
+        metavar="NAMES",
+        help=f"'all' (the default), 'none', or some of {','.join(PEERS)}; those not installed are skipped, and named",
+    )
+    out.add_argument(
+        "--only",
+        type=_only,
+        default=list(WORKLOADS),
+        metavar="NAMES",
+        help=f"only these workloads, of {','.join(WORKLOADS)}; the default is all",
+    )
+    out.add_argument("--quick", action="store_true", help="fewer rounds and smaller graphs: rough numbers")
+    out.add_argument(
+        "--repeat", type=_positive, metavar="N", help="rounds (default 7, quick 3); slow engines get fewer, but 3"
+    )
+    out.add_argument("--json", metavar="FILE", help="also write everything, with all samples, to this file")
+    return out
+
+
+def _say(text: str) -> None:
+    """Progress, on a terminal only."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
+
+
+def pygrad_versions() -> dict[str, str]:
+    import pygrad
+
+    out = {"version": pygrad.__version__, "backend in use": pygrad.backend}
+    try:
+        from pygrad._ffi import build_info
+    except ImportError as error:
+        return {**out, "C library": str(error)}
+    return {**out, **build_info()}
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = parser().parse_args(argv)
+    start = time.perf_counter()
+    versions = {peer: measure.version_of(peer) for peer in options.peers}
+    installed = [peer for peer in options.peers if versions[peer]]
+    plan = Plan(
+        peers=installed,
+        quick=options.quick,
+        rounds=options.repeat or (3 if options.quick else 7),
+        seconds=2.0 if options.quick else 6.0,
+        training=0.1 if options.quick else 0.3,
+        say=_say,
+    )
+    machine, pygrad = measure.machine(), pygrad_versions()
+    print("## pygrad benchmarks\n")
+    for name, value in {**machine, **{f"pygrad {k}": v for k, v in pygrad.items()}}.items():
+        print(f"- {name}: {value}")
+    print(f"- peers: {', '.join(f'{peer} {versions[peer]}' for peer in installed) or 'none'}")
+    if absent := [peer for peer in options.peers if not versions[peer]]:
+        print(f"- skipped, not installed: {', '.join(absent)}")
+    if unasked := [peer for peer in PEERS if peer not in options.peers]:
+        print(f"- not asked for: {', '.join(unasked)}")
+    print(f"- rounds: {plan.rounds}, fewer for slow engines; medians; double precision, one thread; ", end="")
+    print("the garbage collector as Python starts, unless a row says otherwise")
+
+    shown: set[str] = set()
+    for name in options.only:
+        RUN[name](plan)
+        _say("")
+        for key, table in plan.tables.items():
+            if key not in shown:
+                print(f"\n{table.text()}", flush=True)
+                shown.add(key)
+    targets = report.targets(plan.tables)
+    print(f"\n{report.targets_table(targets)}")
+    seconds = time.perf_counter() - start
+    print(f"\nall of this took {seconds:.0f} s")
+    if options.json:
+        everything = {
+            "machine": machine,
+            "pygrad": pygrad,
+            "peers": versions,
+            "arguments": {"only": options.only, "quick": options.quick, "rounds": plan.rounds},
+            "seconds": seconds,
+            "tables": {key: table.as_json() for key, table in plan.tables.items()},
+            "targets": [{**asdict(t), "verdict": t.verdict} for t in targets],
+        }
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump(everything, file, indent=1)
+            file.write("\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
