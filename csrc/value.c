@@ -6,7 +6,8 @@
  *
  * Invariants
  *   - A node has at most one handle: owners[id], valid where PG_NODE_OWNED is set; so identity holds.
- *   - A handle holds one count of its node. Handle id 0 is a handle whose __init__ never ran: it reads as 0.0.
+ *   - A handle holds one count of its node, a leaf of 0.0 until __init__ has run. Only a handle that is being made
+ *     or taken apart has none (PG_NONE).
  *   - Handles have a garbage-collector header, but are tracked only if *traced*: their node has a hook (a
  *     Python closure, which may refer to anything), or stands downstream of one. A traced handle holds its
  *     operands' handles, as a Python tuple, and its hook: so every cycle, which must run through a hook, is
@@ -573,10 +574,6 @@ static PyObject *note_of(pg_id id, Py_ssize_t which) {
 }
 
 static int set_note(pg_id id, PyObject *label, PyObject *op) {
-    if (pg_set_flags(arena, id, 0, 0) < 0) {
-        PyErr_SetString(PyExc_RuntimeError, "this Value was not initialised: its __init__ never ran");
-        return -1;
-    }
     PyObject *key = PyLong_FromUnsignedLong(id);
     PyObject *note = key ? PyTuple_Pack(2, label, op) : NULL;
     int status = note ? PyDict_SetItem(notes, key, note) : -1;
@@ -689,10 +686,6 @@ static int set_backward(PyObject *object, PyObject *given, void *unused) {
     (void)unused;
     handle *self = (handle *)object;
     if (given && !PyCallable_Check(given)) return raise_error(PyObject_CallFunction(bad_hook, "O", given)) ? 0 : -1;
-    if (self->id == PG_NONE) {
-        PyErr_SetString(PyExc_RuntimeError, "this Value was not initialised: its __init__ never ran");
-        return -1;
-    }
     int late = !self->traced && arena->nodes[self->id].refs > 1;
     if (trace(self) < 0 || (given && late && pin(self) < 0)) return -1;
     (void)pg_set_flags(arena, self->id, given ? PG_NODE_HOOK : 0, given ? 0 : PG_NODE_HOOK);
@@ -725,10 +718,6 @@ static int call_hook(pg_id id) {
 static PyObject *value_backward(PyObject *self, PyObject *unused) {
     (void)unused;
     int status;
-    if (ID(self) == PG_NONE) {
-        PyErr_SetString(PyExc_RuntimeError, "this Value was not initialised: its __init__ never ran");
-        return NULL;
-    }
     pg_sweep *sweep = pg_sweep_new(arena, ID(self), &status);
     if (!sweep) return raise_status(status, PG_OP_LEAF, 0.0, 0.0);
     int error = 0;
@@ -741,25 +730,50 @@ static PyObject *value_backward(PyObject *self, PyObject *unused) {
 
 /* ---- construction ---- */
 
-static PyObject *value_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    (void)args, (void)kwargs;
-    if (PG_LIKELY(type == value_type)) return (PyObject *)handle_alloc();
+static handle *subtype_alloc(PyTypeObject *type) {
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    PyObject *self = alloc(type, 0);
-    if (self) ((handle *)self)->subtype = 1;
+    handle *self = (handle *)alloc(type, 0);
+    if (self) self->subtype = 1;
     return self;
 }
 
-/* Gives the handle another node, and drops the one it had (a second __init__). */
+static PyObject *value_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    (void)args, (void)kwargs;
+    handle *self = PG_LIKELY(type == value_type) ? handle_alloc() : subtype_alloc(type);
+    if (!self) return NULL;
+    pg_id id = pg_leaf_node(arena, 0.0);
+    if (PG_UNLIKELY(id == PG_NONE)) {
+        Py_DECREF(self);
+        return raise_status(pg_take_error(arena), PG_OP_LEAF, 0.0, 0.0);
+    }
+    attach(self, id);
+    return (PyObject *)self;
+}
+
+/* Gives the handle another node, and drops the one it had. */
 static void replace_node(handle *self, pg_id id) {
     pg_id before = self->id;
     traced *held = self->traced;
     if (held && !self->subtype) PyObject_GC_UnTrack((PyObject *)self);
     self->traced = NULL;
-    if (before != PG_NONE) arena->nodes[before].flags &= (uint8_t)~PG_NODE_OWNED;
+    arena->nodes[before].flags &= (uint8_t)~PG_NODE_OWNED;
     attach(self, id);
-    if (before != PG_NONE) drop_node(before);
+    drop_node(before);
     if (held) drop_traced(held);
+}
+
+/* __init__ of a leaf: the handle's node, which __new__ made one. */
+static int init_leaf(handle *self, double data) {
+    pg_node *node = &arena->nodes[self->id];
+    if (PG_LIKELY(node->op == PG_OP_LEAF && !(node->flags & PG_NODE_SIDE))) {
+        node->data = data;
+        node->grad = 0.0;
+        return 0;
+    }
+    pg_id id = pg_leaf_node(arena, data);
+    if (id == PG_NONE) return raise_status(pg_take_error(arena), PG_OP_LEAF, 0.0, 0.0) ? 0 : -1;
+    replace_node(self, id);
+    return 0;
 }
 
 /* __init__ of a user-defined op, or of a leaf with a name. children: a tuple of Values; the texts exact str objects. */
@@ -787,12 +801,7 @@ static int value_init(PyObject *object, PyObject *args, PyObject *kwargs) {
     handle *self = (handle *)object;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOO:Value", keywords, &data, &children, &op, &label)) return -1;
     if (to_double(data, "data", &number) < 0) return -1;
-    if (PG_LIKELY(!children && !op && !label)) {
-        pg_id id = pg_leaf_node(arena, number);
-        if (id == PG_NONE) return raise_status(pg_take_error(arena), PG_OP_LEAF, 0.0, 0.0) ? 0 : -1;
-        replace_node(self, id);
-        return 0;
-    }
+    if (PG_LIKELY(!children && !op && !label)) return init_leaf(self, number);
     PyObject *operands = children ? PyObject_CallFunction(as_children, "OO", children, (PyObject *)value_type)
                                   : PyTuple_New(0);
     PyObject *op_text = operands ? text_or_empty(op, "_op") : NULL;

@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import sysconfig
+from typing import Any
 
 import cffi
 
@@ -28,7 +29,7 @@ def declarations(header: str) -> str:
 
 ffibuilder = cffi.FFI()
 ffibuilder.cdef(declarations("pygrad.h"))
-_options = {
+_options: dict[str, Any] = {
     "sources": [f"{CSRC}/{name}" for name in LIBRARY],
     "depends": [f"{CSRC}/{name}" for name in HEADERS],
     "include_dirs": [CSRC],

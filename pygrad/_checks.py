@@ -133,7 +133,12 @@ def op_symbol(symbol: str, constant: float) -> str:
     return f"{symbol}{constant!r}"
 
 
-_DOMAINS = {"log": "a number above 0", "sqrt": "a number of at least 0", "sin": "a finite number", "cos": "a finite number"}
+_DOMAINS = {
+    "log": "a number above 0",
+    "sqrt": "a number of at least 0",
+    "sin": "a finite number",
+    "cos": "a finite number",
+}
 
 
 def op_error(op: str, status: int, x: float, y: float) -> ArithmeticError | ValueError:

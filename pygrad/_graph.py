@@ -109,7 +109,14 @@ def _last(nodes: list[Any], v: Any) -> Any:
 
 
 def _rebuild(
-    backend: str, operands: tuple[Any, ...], name: str, constant: float, data: float, grad: float, symbol: str, label: str
+    backend: str,
+    operands: tuple[Any, ...],
+    name: str,
+    constant: float,
+    data: float,
+    grad: float,
+    symbol: str,
+    label: str,
 ) -> Any:
     """Makes one Value from a pickle. Looks names up, and calls nothing that the pickle names."""
     from .reference import OPS

@@ -148,11 +148,11 @@ def _raise(status: int, op: str, x: float, y: float) -> Any:
 
 def _quick(name: str) -> Callable[[Value, Any], Any]:
     """A binary operator: what Value._binary and _wrap do, in one function, for two Values of the exact type."""
-    code, slow = OP_CODES[name], lambda self, other: self._binary(name, other)
+    code = OP_CODES[name]
 
     def operator(self: Value, other: Any) -> Any:
         if type(other) is not Value:
-            return slow(self, other)
+            return self._binary(name, other)
         made = _lib_binary(_arena, code, self._id, other._id)
         if not 0 <= made < RESULT_TRACED:
             return _wrap(made) if made >= 0 else _raise(made, name, self.data, other.data)

@@ -9,9 +9,19 @@ from . import _surface, backends
 from ._checks import as_children, as_float, bad_hook, bad_operand, op_error, op_symbol, operand_float, text
 from ._ffi import lib
 
-__all__ = ["Value", "as_children", "as_float", "bad_hook", "bad_operand", "op_error", "op_symbol", "operand_float", "text"]
+__all__ = [
+    "Value",
+    "as_children",
+    "as_float",
+    "bad_hook",
+    "bad_operand",
+    "op_error",
+    "op_symbol",
+    "operand_float",
+    "text",
+]
 
-Value: Any  # set by pg_python_install
+Value: Any = None  # set by pg_python_install
 
 
 def _install() -> None:

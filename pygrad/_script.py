@@ -50,4 +50,4 @@ def run(script: str, arguments: list[str]) -> None:
         sys.__excepthook__(kind, error.with_traceback(_own_frames(traceback, script)), error.__traceback__)
 
     sys.excepthook = show
-    exec(compile(source, script, "exec"), vars(module))  # noqa: S102  # that is the task
+    exec(compile(source, script, "exec"), vars(module))  # that is the task

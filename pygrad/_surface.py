@@ -88,23 +88,23 @@ class Surface:
         """-x"""
         return self._unary("neg")
 
-    def add(self, other: Any, /) -> Self:
+    def add(self, other: Any, /) -> Any:
         """x + y"""
         return self._named("add", self._binary("add", other), other)
 
-    def sub(self, other: Any, /) -> Self:
+    def sub(self, other: Any, /) -> Any:
         """x - y"""
         return self._named("sub", self._binary("sub", other), other)
 
-    def mul(self, other: Any, /) -> Self:
+    def mul(self, other: Any, /) -> Any:
         """x * y"""
         return self._named("mul", self._binary("mul", other), other)
 
-    def div(self, other: Any, /) -> Self:
+    def div(self, other: Any, /) -> Any:
         """x / y"""
         return self._named("div", self._binary("div", other), other)
 
-    def pow(self, other: Any, /) -> Self:
+    def pow(self, other: Any, /) -> Any:
         """x ** y"""
         return self._named("pow", self._power(other), other)
 
@@ -166,11 +166,11 @@ class Surface:
         """Absolute value. The gradient at 0 is 0."""
         return self._unary("abs")
 
-    def maximum(self, other: Any, /) -> Self:
+    def maximum(self, other: Any, /) -> Any:
         """The larger of both; a nan wins; a tie shares the gradient."""
         return self._named("maximum", self._binary("maximum", other), other)
 
-    def minimum(self, other: Any, /) -> Self:
+    def minimum(self, other: Any, /) -> Any:
         """The smaller of both; a nan wins; a tie shares the gradient."""
         return self._named("minimum", self._binary("minimum", other), other)
 

@@ -11,7 +11,9 @@ import random
 from . import _checks
 
 
-def make_moons(samples: int = 100, *, noise: float = 0.1, seed: int | None = 1337) -> tuple[list[list[float]], list[int]]:
+def make_moons(
+    samples: int = 100, *, noise: float = 0.1, seed: int | None = 1337
+) -> tuple[list[list[float]], list[int]]:
     """Two interleaving half circles in the plane, as scikit-learn's make_moons draws them.
 
     The first is the upper half of the unit circle about (0, 0), the second the lower half of the one about
@@ -30,7 +32,7 @@ def make_moons(samples: int = 100, *, noise: float = 0.1, seed: int | None = 133
     deviation = _checks.as_float(noise, "noise")
     if not deviation >= 0.0:
         raise ValueError(f"noise must be at least 0, not {noise!r}")
-    rng = random.Random(seed)  # noqa: S311  # not for cryptography
+    rng = random.Random(seed)  # not for cryptography
     first = count // 2
     points = []
     for i in range(count):

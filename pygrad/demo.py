@@ -19,7 +19,7 @@ ALPHA = 1e-4
 """Weight of the L2 penalty."""
 
 
-def moons_loss(model: Any, X: Sequence[Sequence[float]], y: Sequence[int]) -> tuple[Any, float]:  # noqa: N803
+def moons_loss(model: Any, X: Sequence[Sequence[float]], y: Sequence[int]) -> tuple[Any, float]:
     """The loss of a model on labelled points (a Value), and its accuracy (0 to 1)."""
     scores = [model(point) for point in X]
     losses = [(1 + -label * score).relu() for label, score in zip(y, scores)]
@@ -55,7 +55,7 @@ def train_moons(
 
     progress: called after each step with its number, loss and accuracy.
     """
-    X, y = make_moons(samples, seed=seed)  # noqa: N806
+    X, y = make_moons(samples, seed=seed)
     random.seed(seed)
     model = MLP(2, [*hidden, 1], backend=backend)
     losses, accuracy = [], 0.0

@@ -27,7 +27,7 @@ class Module:
 
 
 def _check_inputs(x: Any, nin: int, what: str) -> None:
-    """Raises the error for inputs that a neuron cannot take: TypeError for no sequence, ValueError for a wrong count."""
+    """Raises the error for inputs that a neuron cannot take: no sequence, or a wrong count."""
     try:
         count = len(x)
     except TypeError:

@@ -370,13 +370,13 @@ class Value(Surface):
                 x._grad += g
         elif self._name == "dot":
             n = len(operands) // 2
-            w, bias, x = operands[:n], operands[n : len(operands) - n], operands[len(operands) - n :]
-            for wi, xi in zip(w, x):
-                wi._grad += g * xi._data
+            weights, bias, inputs = operands[:n], operands[n : len(operands) - n], operands[len(operands) - n :]
+            for w, x in zip(weights, inputs):
+                w._grad += g * x._data
             for b in bias:
                 b._grad += g
-            for wi, xi in zip(w, x):
-                xi._grad += g * wi._data
+            for w, x in zip(weights, inputs):
+                x._grad += g * w._data
         elif self._name in OPS:
             y = operands[1]._data if len(operands) == 2 else self._constant
             contributions = OPS[self._name].gradients(g, operands[0]._data, y, self._data)

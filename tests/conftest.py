@@ -26,7 +26,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def Value(backend: str) -> type:  # noqa: N802  # it is a class
+def Value(backend: str) -> type:  # it is a class
     """The Value type of each backend in turn."""
     return backends.load(backend)
 

@@ -21,7 +21,7 @@ def test_expression_by_hand(Value):
     a, b, c, f = Value(2), Value(-3), Value(10), Value(-2)
     e = a * b
     d = e + c
-    L = d * f  # noqa: N806
+    L = d * f
     assert (e.data, d.data, L.data) == (-6.0, 4.0, -8.0)
     L.backward()
     assert [v.grad for v in (a, b, c, d, e, f, L)] == [6.0, -4.0, -2.0, -2.0, -2.0, 4.0, 1.0]

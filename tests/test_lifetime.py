@@ -13,8 +13,8 @@ import weakref
 import pytest
 
 from pygrad import backends
-from pygrad.demo import moons_loss
 from pygrad.data import make_moons
+from pygrad.demo import moons_loss
 from pygrad.nn import MLP
 
 from .test_value import cube
@@ -61,7 +61,7 @@ def test_random_graphs_dropped_in_odd_orders(engine, live, seed):
     while values:
         values.pop()
     del x, y
-    chosen = None  # noqa: F841
+    chosen = None
     gc.collect()
     assert live() == 0
 
@@ -161,7 +161,7 @@ def test_errors_leave_no_node(engine, live):
 
 
 def test_a_training_loop_does_not_grow(engine, live, backend_of):
-    X, y = make_moons(3)  # noqa: N806
+    X, y = make_moons(3)
     model = MLP(2, [3, 1], backend=backend_of(engine))
     gc.collect()
     start, sizes = live(), set()

@@ -26,7 +26,7 @@ def _no_failure_afterwards():
 
 
 def test_every_allocation_of_a_training_step_may_fail(engine, live):
-    X, y = make_moons(90)  # noqa: N806  # enough to make every array grow
+    X, y = make_moons(90)  # enough to make every array grow
     model = MLP(2, [16, 1], backend=engine._pygrad_backend)
     extra = engine(1.0, label="kept") * 2
     start, before = live(), [bits(p.data) for p in model.parameters()]
@@ -142,7 +142,7 @@ def test_pythons_own_allocations_may_fail_in_the_native_handle():
     """In a process of its own: CPython's test module makes the n-th allocation of the interpreter fail."""
     pytest.importorskip("_testcapi", reason="this Python comes without its test module")
     code = textwrap.dedent(SCRIPT)
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert out.returncode == 0, out.stderr
     assert int(out.stdout.split()[-1]) > 30
 
@@ -168,7 +168,7 @@ def test_threads_build_graphs_at_once(Value):
                 assert y.operands[0].operands[0] is x
                 seen += [bits(y.data), bits(a.grad), bits(b.grad)]
             results[number] = seen
-        except BaseException as error:  # noqa: BLE001  # handed to the main thread
+        except BaseException as error:  # handed to the main thread
             errors.append(error)
 
     switch = sys.getswitchinterval()
@@ -230,7 +230,7 @@ def test_a_missing_engine_names_the_remedy(tmp_path):
         """
     )
     for name in backends.NAMES:
-        out = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, check=False)  # noqa: S603
+        out = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, check=False)
         if name == "python":
             assert out.stdout == "python Value(data=6.0, grad=0.0)\n"
         else:
@@ -241,7 +241,7 @@ def test_a_missing_engine_names_the_remedy(tmp_path):
 
 def test_an_unknown_backend_in_the_environment_is_an_import_error():
     code = "import os; os.environ['PYGRAD_BACKEND'] = 'turbo'; import pygrad"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "ImportError: PYGRAD_BACKEND='turbo' is no backend: choose one of 'c', 'cffi', 'python'" in out.stderr
 
 
@@ -259,5 +259,5 @@ def test_the_interpreter_ends_in_silence(name):
         import builtins
         builtins.kept = [a, d]
     """
-    out = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)  # noqa: S603
+    out = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
     assert (out.returncode, out.stdout, out.stderr) == (0, "", "")

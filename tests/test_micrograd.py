@@ -94,7 +94,7 @@ def test_the_same_seed_gives_the_same_network(backend):
 
 
 def test_moons_step(backend):
-    X, y = make_moons(20)  # noqa: N806
+    X, y = make_moons(20)
     theirs, ours = micrograd.nn.MLP(2, [8, 8, 1]), pygrad.nn.MLP(2, [8, 8, 1], backend=backend)
     copied(theirs, ours)
     for _ in range(3):
@@ -128,7 +128,7 @@ def test_micrograds_own_nn_gives_the_bits_of_ours(Value, backend):
     nn = micrograds_nn_on(Value)
     theirs, ours = nn.MLP(2, [6, 6, 1]), pygrad.nn.MLP(2, [6, 6, 1], backend=backend)
     copied(theirs, ours)
-    X, y = make_moons(15)  # noqa: N806
+    X, y = make_moons(15)
     results = []
     for model in (theirs, ours):
         loss, _ = moons_loss(model, X, y)

@@ -16,9 +16,10 @@ from pygrad.nn import MLP, Layer, Module, Neuron
 def test_inputs_of_every_kind(backend, Value):
     model = MLP(2, [3, 1], backend=backend)
     expected = model([0.5, -1.0]).data
-    for x in [(0.5, -1.0), np.array([0.5, -1.0]), [Value(0.5), -1], [Value(0.5), Value(-1.0)], np.array([Value(0.5), -1])]:
+    mixed = [Value(0.5), -1]
+    for x in [(0.5, -1.0), np.array([0.5, -1.0]), mixed, [Value(0.5), Value(-1.0)], np.array(mixed)]:
         assert model(x).data == expected
-    assert Neuron(2, backend=backend)((i for i in (1, 2))).data >= 0.0
+    assert Neuron(2, backend=backend)(i for i in (1, 2)).data >= 0.0
 
 
 def test_a_number_becomes_one_leaf_a_layer(backend):
@@ -104,13 +105,13 @@ def test_learning_rate():
 
 
 def test_moons():
-    X, y = make_moons(100)  # noqa: N806
+    X, y = make_moons(100)
     assert (len(X), len(y), sum(y), set(y)) == (100, 100, 0, {-1, 1})
     assert make_moons(100) == (X, y)
     assert make_moons(100, seed=1) != (X, y)
     assert make_moons(10, seed=None) != make_moons(10, seed=None)
     assert make_moons(0) == ([], [])
-    X, y = make_moons(7, noise=0)  # noqa: N806
+    X, y = make_moons(7, noise=0)
     assert y.count(-1) == 3
     for (x0, x1), label in zip(X, y):
         centre = (0.0, 0.0) if label < 0 else (1.0, 0.5)

@@ -97,7 +97,7 @@ def arguments(name, points=POINTS, pairs=PAIRS):
     return [(x,) for x in points] if OPS[name].kind == "unary" else pairs
 
 
-def apply(Value, name, operands):  # noqa: N803
+def apply(Value, name, operands):
     """The op on Values; the leaves, and the result."""
     op = OPS[name]
     leaves = [Value(x) for x in (operands[:1] if op.kind == "constant" else operands)]
@@ -153,18 +153,16 @@ def test_value_is_that_of_math(Value, name):
 @pytest.mark.parametrize("name", OPS)
 def test_value_is_near_mpmath(Value, name):
     for operands in arguments(name):
-        exact = mp(ORACLES[name])(*operands) if outcome(evaluate, OPS[name], operands[0], operands[-1]) != ValueError else None
-        if exact is None:
-            continue
+        if isinstance(outcome(evaluate, OPS[name], operands[0], operands[-1]), type):
+            continue  # no value: test_errors_say_what_was_wrong
+        exact = mp(ORACLES[name])(*operands)
         assert apply(Value, name, operands)[1].data == pytest.approx(float(exact), rel=1e-13, abs=5e-324), operands
 
 
 @pytest.mark.parametrize("name", OPS)
 def test_derivative_is_near_mpmath(Value, name):
     for operands in arguments(name):
-        if outcome(evaluate, OPS[name], operands[0], operands[-1]) in (ValueError, ZeroDivisionError):
-            continue
-        if name in ("relu", "leaky_relu", "elu", "abs", "maximum", "minimum") and operands[0] == operands[-1] != operands[0]:
+        if isinstance(outcome(evaluate, OPS[name], operands[0], operands[-1]), type):
             continue
         leaves, result = apply(Value, name, operands)
         result.backward()
