@@ -67,7 +67,7 @@ def run_worker(job: dict[str, Any]) -> dict[str, Any]:
     environment = {**os.environ, **ENVIRONMENT}
     environment.pop("PYGRAD_BACKEND", None)  # the jobs say which backend
     try:
-        done = subprocess.run(  # noqa: S603  # this very folder's worker
+        done = subprocess.run(  # this very folder's worker
             [sys.executable, str(WORKER)],
             input=json.dumps(job),
             capture_output=True,

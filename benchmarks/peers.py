@@ -137,6 +137,7 @@ def xad_trainer(problem: Problem) -> Step:
     Real.relu = lambda self: math.fmax(self, 0.0)
     random.seed(problem.seed)
     model = micrograd_nn_on(Real).MLP(problem.sizes[0], problem.sizes[1:])
+    neurons = [n for layer in model.layers for n in layer.neurons]
     tape = Tape()
     tape.activate()
 
@@ -148,12 +149,11 @@ def xad_trainer(problem: Problem) -> Step:
         loss.derivative = 1.0
         tape.computeAdjoints()
         rate = problem.rate(k)
-        result = loss.value
+        result = float(loss.value)
         del loss
-        # a Real's value cannot be set
-        moved = [[(p.value - rate * p.derivative) for p in n.parameters()] for layer in model.layers for n in layer.neurons]
+        moved = [[p.value - rate * p.derivative for p in n.parameters()] for n in neurons]
         tape.clearAll()
-        for n, numbers in zip((n for layer in model.layers for n in layer.neurons), moved):
+        for n, numbers in zip(neurons, moved):  # new ones, since a Real's value cannot be set
             n.w, n.b = [Real(x) for x in numbers[:-1]], Real(numbers[-1])
         return result
 
@@ -198,7 +198,7 @@ def torch_trainer(problem: Problem) -> Step:
     import torch
 
     torch.set_num_threads(1)
-    parameters = [
+    parameters: list[Any] = [
         torch.tensor(x, dtype=torch.float64, requires_grad=True) for layer in initial_weights(problem) for x in layer
     ]
     inputs = torch.tensor(problem.inputs, dtype=torch.float64)
@@ -243,18 +243,20 @@ def jax_trainer(problem: Problem) -> Step:
     import jax
     import jax.numpy as jnp
 
-    jax.config.update("jax_enable_x64", True)
+    config: Any = jax.config
+    config.update("jax_enable_x64", True)
     parameters = [jnp.asarray(x) for layer in initial_weights(problem) for x in layer]
     inputs = jnp.asarray(problem.inputs)
     labels = jnp.asarray(problem.labels).reshape(-1, 1)
 
-    @jax.jit
-    def update(parameters: list[Any], rate: float) -> tuple[Any, list[Any]]:
+    def one_step(parameters: list[Any], rate: float) -> tuple[Any, list[Any]]:
         def loss_of(p: list[Any]) -> Any:
             return batch_loss(p, inputs, labels, problem, jax.nn.relu)
 
         loss, gradients = jax.value_and_grad(loss_of)(parameters)
         return loss, [p - rate * g for p, g in zip(parameters, gradients)]
+
+    update: Any = jax.jit(one_step)
 
     def step(k: int) -> float:
         nonlocal parameters

@@ -131,7 +131,7 @@ def growth_table(title: str, measurements: Measurements) -> Table:
 
 def memory_table(title: str, measurements: Measurements) -> Table:
     """Bytes an operation of the source; what remains after the graph was dropped, in megabytes."""
-    columns = ["engine", "operations", "graph B/op", "after backward B/op", "peak B/op", "graph MB", "kept when dropped MB"]
+    columns = ["engine", "operations", "graph B/op", "after backward", "peak B/op", "graph MB", "kept when dropped MB"]
     table = Table(title, columns, measurements)
     for name, m in measurements.items():
         if m.problem:
@@ -205,6 +205,10 @@ def targets(tables: Mapping[str, Table]) -> list[Target]:
         faster = ratio(reference, _number(tables, "moons", row, "seconds"))
         add(f"moons: {name} on c, times micrograd", faster, limit, unit=" x", at_least=True)
 
+    uncollected, cffi = (_number(tables, "moons", row, "seconds") for row in ("micrograd-uncollected", "cffi"))
+    gained = ratio(uncollected, cffi)
+    add("moons: pygrad.nn on cffi, times micrograd without collector", gained, 3, unit=" x", at_least=True)
+
     def both(row: str) -> float | None:
         parts = [_number(tables, "wide-100000", row, key) for key in ("forward", "backward")]
         return None if None in parts else sum(x for x in parts if x is not None)
@@ -232,7 +236,8 @@ def _below_every_peer(tables: Mapping[str, Table], name: str, key: str) -> Targe
     if c is None or not peers:
         return Target(title, "-", None)
     best = min(peers, key=peers.__getitem__)
-    return Target(title, f"{_digits(c)} ns; the lowest is {label(best)} with {_digits(peers[best])} ns", c < peers[best])
+    measured = f"{_digits(c)} ns; the lowest is {_digits(peers[best])} ns, {label(best)}"
+    return Target(title, measured, c < peers[best])
 
 
 def targets_table(rows: Sequence[Target]) -> str:

@@ -23,7 +23,8 @@ Result = dict[str, Any]
 TOLERANCE = 1e-9
 """Relative: how far an engine's numbers may be from the expected ones."""
 
-MOST_SAMPLES = 200
+MOST_STEPS, MOST_GRAPHS = 5000, 5
+"""In one process, however little time they take."""
 
 
 def close(x: float, y: float) -> bool:
@@ -36,7 +37,7 @@ def train(engine: Engine, job: dict[str, Any]) -> Result:
     First takes the checked steps. With job['expected'], an engine whose losses differ is not timed.
     With job['seconds'] 0, gives the losses only.
     """
-    assert engine.trainer is not None  # noqa: S101  # chosen by run.py
+    assert engine.trainer is not None  # chosen by run.py
     problem = Problem(**job["problem"])
     step = engine.trainer(problem)
     first = problem.checked if job["check"] else 1
@@ -50,7 +51,7 @@ def train(engine: Engine, job: dict[str, Any]) -> Result:
         return {"losses": losses}
     samples: list[float] = []
     k, end = first, time.perf_counter() + job["seconds"]
-    while not samples or (time.perf_counter() < end and len(samples) < MOST_SAMPLES):
+    while not samples or (time.perf_counter() < end and len(samples) < MOST_STEPS):
         start = time.perf_counter()
         for _ in range(problem.unit):
             step(k)
@@ -87,11 +88,11 @@ def _phases(scalars: Scalars, graph: Graph, rounds: int) -> Result:
 
 
 def graph(engine: Engine, job: dict[str, Any]) -> Result:
-    """The medians of job['repeats'] graphs of job['ops'] operations.
+    """The medians of the graphs of job['ops'] operations that fit into job['seconds']; at least one.
 
     First builds a small one, to warm up. An engine whose value or derivative of that is wrong is not timed.
     """
-    assert engine.scalars is not None  # noqa: S101  # chosen by run.py
+    assert engine.scalars is not None  # chosen by run.py
     scalars = engine.scalars()
     which = GRAPHS[job["graph"]]
     if which.name == "functions" and scalars.table is None:
@@ -101,8 +102,12 @@ def graph(engine: Engine, job: dict[str, Any]) -> Result:
     for key, x in zip(("value", "gradient"), which.expected(small)):
         if not close(first.get(key, x), x):
             return {"wrong": f"the {key} of the result is {first[key]!r}, not {x!r}"}
-    runs = [_phases(scalars, which, which.rounds(job["ops"])) for _ in range(job["repeats"])]
-    return {key: statistics.median(run[key] for run in runs) for key in ("ops", "forward", "backward", "free") if key in first}
+    runs: list[Result] = []
+    end = time.perf_counter() + job["seconds"]
+    while not runs or (time.perf_counter() < end and len(runs) < MOST_GRAPHS):
+        runs.append(_phases(scalars, which, which.rounds(job["ops"])))
+    keys = [key for key in ("ops", "forward", "backward", "free") if key in first]
+    return {key: statistics.median(run[key] for run in runs) for key in keys}
 
 
 def resident() -> int | None:
@@ -128,24 +133,26 @@ def memory(engine: Engine, job: dict[str, Any]) -> Result:
 
     Without /proc only the peak is known: 'graph' is then what the peak grew by, and 'dropped' is missing.
     """
-    assert engine.scalars is not None  # noqa: S101  # chosen by run.py
+    assert engine.scalars is not None  # chosen by run.py
     scalars = engine.scalars()
     which = GRAPHS[job["graph"]]
     _phases(scalars, which, which.rounds(1000))
     rounds = which.rounds(job["ops"])
     leaves = scalars.leaves(which.leaves)
     before, peak_before = resident(), peak()
-    root = which.build(leaves, rounds, scalars.table)
+    result = which.build(leaves, rounds, scalars.table)
     out: Result = {"ops": rounds * which.per_round}
     after = resident()
     if before is None or after is None:
         return {**out, "graph": peak() - peak_before}
     out |= {"before": before, "graph": after - before}
     if scalars.backward is not None and not scalars.recursive:
+        root = scalars.total(result) if isinstance(result, list) else result
         scalars.backward(root)
         out["backward"] = (resident() or 0) - before
-        out["peak"] = peak() - before
-    del root
+        out["peak"] = max(peak() - before, out["backward"])  # the system counts the peak a little behind
+        del root
+    del result
     scalars.release()
     out["dropped"] = (resident() or 0) - before
     return out

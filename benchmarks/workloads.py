@@ -92,14 +92,14 @@ def scalar_step(model: Any, problem: Problem, step: int) -> float:
     rate = problem.rate(step)
     for p in model.parameters():
         p.data -= rate * p.grad
-    return loss.data
+    return float(loss.data)
 
 
 def initial_weights(problem: Problem) -> list[tuple[list[list[float]], list[float]]]:
     """For each layer its weights, (nout, nin), and biases, (nout,): the draws that micrograd.nn makes from the seed."""
     random.seed(problem.seed)
     return [
-        ([[random.uniform(-1, 1) for _ in range(nin)] for _ in range(nout)], [0.0] * nout)  # noqa: S311
+        ([[random.uniform(-1, 1) for _ in range(nin)] for _ in range(nout)], [0.0] * nout)
         for nin, nout in zip(problem.sizes, problem.sizes[1:])
     ]
 
@@ -183,7 +183,7 @@ class Graph:
             return chain(leaves, rounds)
         if self.name == "wide":
             return wide(leaves, rounds)
-        assert table is not None  # noqa: S101  # engines without functions are not asked
+        assert table is not None  # engines without functions are not asked
         return functions(leaves, rounds, table)
 
     def expected(self, rounds: int) -> tuple[float, float]:

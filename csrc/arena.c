@@ -17,7 +17,7 @@
 
 /* Resident empty segments that are kept for the next graph: 40 MB. */
 #define PG_KEEP_SEGMENTS 256u
-/* Words of operand lists and of scratch that are kept: 16 MB each. */
+/* Words of dead operand lists that are kept: 16 MB, or twice what the living take. */
 #define PG_KEEP_WORDS (UINT64_C(4) << 20)
 
 static uint64_t fail_countdown; /* see pg_fail_allocation */
@@ -113,12 +113,61 @@ static void drop_scratch(pg_arena *arena) {
     arena->scratch_capacity = 0;
 }
 
-static void trim_lists(pg_arena *arena) {
-    if (arena->list_count != 0) return;
+/* Words are rounded up to a multiple of 4 as far as 256, then to a power of two: one class each. */
+static unsigned list_class(uint64_t words) {
+    if (words <= 256) return (unsigned)((words + 3) / 4);
+    unsigned bits = 9;
+    while (UINT64_C(1) << bits < words) bits++;
+    return 64 + bits - 8;
+}
+
+static uint64_t class_words(unsigned class) {
+    return class <= 64 ? (uint64_t)class * 4 : UINT64_C(1) << (class - 64 + 8);
+}
+
+static uint64_t list_words(uint32_t count) { return class_words(list_class((uint64_t)count + 2)); }
+
+static void replace_words(pg_arena *arena, uint32_t *words, uint64_t capacity) {
     free(arena->words);
-    arena->words = NULL;
-    arena->word_count = arena->word_capacity = 0;
+    arena->words = words;
+    arena->word_capacity = arena->word_count = capacity;
+    arena->free_words = 0;
     memset(arena->list_free, 0, sizeof arena->list_free);
+}
+
+/* Where a list went in `words`; it is copied there when it is first asked for. */
+static pg_list move_list(pg_arena *arena, pg_list list, uint32_t *words, uint64_t *used) {
+    if (list == 0) return 0;
+    uint32_t *old = arena->words + list;
+    if (old[1] & PG_LIST_MOVED) return old[2];
+    pg_list place = (pg_list)*used;
+    memcpy(words + place, old, ((size_t)old[1] + 2) * sizeof *words);
+    *used += list_words(old[1]);
+    old[1] |= PG_LIST_MOVED;
+    old[2] = place;
+    return place;
+}
+
+/* Frees the words of dead lists: moves the living together, or, where memory is short, does nothing. */
+static void trim_lists(pg_arena *arena) {
+    if (arena->list_count == 0) {
+        replace_words(arena, NULL, 0);
+        return;
+    }
+    if (arena->free_words == 0) return;
+    uint64_t needed = arena->word_count - arena->free_words, used = 1;
+    uint32_t *words = pg_resize(NULL, needed, sizeof *words);
+    if (!words) return;
+    for (uint32_t s = 0; s < arena->segment_count; s++) {
+        if (arena->segments[s].live == 0) continue;
+        for (uint32_t i = 0; i < PG_SEGMENT; i++) {
+            pg_node *node = &arena->nodes[(s << PG_SEGMENT_BITS) + i];
+            if (!pg_is_wide(node->op)) continue;
+            node->a = move_list(arena, node->a, words, &used);
+            node->b = move_list(arena, node->b, words, &used);
+        }
+    }
+    replace_words(arena, words, needed);
 }
 
 /* Cuts the arrays after the last segment in use; where that fails they just stay as long. */
@@ -195,18 +244,6 @@ void pg_arena_free(pg_arena *arena) {
 
 /* ---- operand lists ---- */
 
-/* Words are rounded up to a multiple of 4 as far as 256, then to a power of two: one class each. */
-static unsigned list_class(uint64_t words) {
-    if (words <= 256) return (unsigned)((words + 3) / 4);
-    unsigned bits = 9;
-    while (UINT64_C(1) << bits < words) bits++;
-    return 64 + bits - 8;
-}
-
-static uint64_t class_words(unsigned class) {
-    return class <= 64 ? (uint64_t)class * 4 : UINT64_C(1) << (class - 64 + 8);
-}
-
 static int grow_words(pg_arena *arena, uint64_t needed) {
     if (needed <= arena->word_capacity) return PG_OK;
     if (needed > PG_MAX_WORDS) return PG_ERR_FULL;
@@ -232,6 +269,7 @@ pg_list pg_list_new(pg_arena *arena, const pg_id *ids, size_t n, pg_id last, int
     pg_list list = arena->list_free[class];
     if (list) {
         arena->list_free[class] = arena->words[list];
+        arena->free_words -= class_words(class);
     } else {
         if (arena->word_count == 0) arena->word_count = 1; /* offset 0 is the empty list */
         *status = grow_words(arena, arena->word_count + class_words(class));
@@ -260,11 +298,11 @@ static void list_give_back(pg_arena *arena, pg_list list) {
     arena->words[list] = arena->list_free[class];
     arena->list_free[class] = list;
     arena->list_count--;
+    arena->free_words += class_words(class);
     if (arena->list_count == 0) {
         /* nothing is left to keep apart: start afresh, as an empty segment does */
-        arena->word_count = 0;
+        arena->word_count = arena->free_words = 0;
         memset(arena->list_free, 0, sizeof arena->list_free);
-        if (arena->word_capacity > PG_KEEP_WORDS) trim_lists(arena);
     }
 }
 
@@ -322,6 +360,11 @@ static int bid_farewell(pg_arena *arena, pg_id id) {
     return 1;
 }
 
+static inline int too_many_words(const pg_arena *arena) {
+    uint64_t spare = arena->word_capacity - (arena->word_count - arena->free_words);
+    return spare > PG_KEEP_WORDS && spare > 2 * (arena->word_capacity - spare);
+}
+
 /* Frees a node whose count fell to zero, and all that dies with it. The chain of nodes still to be freed
  * runs through the dead nodes themselves, so it needs no memory and no recursion. */
 void pg_reclaim(pg_arena *arena, pg_id id) {
@@ -344,4 +387,5 @@ void pg_reclaim(pg_arena *arena, pg_id id) {
         pg_give_back(arena, dead);
     } while (chain != PG_NONE);
     if (PG_UNLIKELY(arena->idle > PG_KEEP_SEGMENTS)) trim(arena);
+    if (PG_UNLIKELY(too_many_words(arena))) trim_lists(arena);
 }

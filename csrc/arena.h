@@ -36,12 +36,18 @@ enum { PG_OP_TABLE(PG_ENUM_S, PG_ENUM_U, PG_ENUM_K, PG_ENUM_B, PG_ENUM_N) PG_OP_
 #if defined(__GNUC__) || defined(__clang__)
 #define PG_LIKELY(e) __builtin_expect(!!(e), 1)
 #define PG_UNLIKELY(e) __builtin_expect(!!(e), 0)
-#define PG_PREFETCH(p) __builtin_prefetch(p)
+/* For what is short once its op is known, and must be inlined to know it. */
+#define PG_INLINE static inline __attribute__((always_inline))
 #else
 #define PG_LIKELY(e) (e)
 #define PG_UNLIKELY(e) (e)
-#define PG_PREFETCH(p) ((void)(p))
+#define PG_INLINE static inline
 #endif
+
+/* In flags, of a dead node only: it has left limbo and waits to be buried. */
+#define PG_NODE_BURIABLE 128
+/* In a list's count, while lists are being moved: its first id is where it went. */
+#define PG_LIST_MOVED (UINT32_C(1) << 31)
 
 #define PG_SEGMENT_BITS 12
 #define PG_SEGMENT (UINT32_C(1) << PG_SEGMENT_BITS)
@@ -91,6 +97,7 @@ struct pg_arena {
     uint64_t hooks; /* nodes with PG_NODE_HOOK */
     uint32_t *words; /* operand lists: [refs, n, id, id, ...] */
     uint64_t word_count, word_capacity, list_count;
+    uint64_t free_words; /* of word_count, those of dead lists */
     pg_list list_free[PG_LIST_CLASSES];
     uint32_t *scratch; /* the last sweep's order, kept for the next */
     uint64_t scratch_capacity;
@@ -116,7 +123,7 @@ static inline uint32_t pg_list_count(const pg_arena *arena, pg_list list) {
 }
 
 static inline const pg_id *pg_list_ids(const pg_arena *arena, pg_list list) {
-    return arena->words + list + 2;
+    return list ? arena->words + list + 2 : NULL;
 }
 
 static inline int pg_is_leaf(const pg_node *node) { return node->op <= PG_OP_CONST; }
@@ -128,7 +135,7 @@ static inline int pg_alive(const pg_arena *arena, pg_id id) {
 }
 
 /* A slot, or PG_NONE if memory is short. Its fields are not set. */
-static inline pg_id pg_take(pg_arena *arena) {
+PG_INLINE pg_id pg_take(pg_arena *arena) {
     uint32_t current = arena->current;
     pg_segment *segment = &arena->segments[current];
     pg_id id = segment->free_head;
@@ -156,7 +163,7 @@ static inline void pg_give_back(pg_arena *arena, pg_id id) {
     if (PG_UNLIKELY(--segment->live == 0)) pg_segment_emptied(arena, index);
 }
 
-static inline void pg_fill(pg_arena *arena, pg_id id, int op, double data, uint32_t a, uint32_t b, int flags) {
+PG_INLINE void pg_fill(pg_arena *arena, pg_id id, int op, double data, uint32_t a, uint32_t b, int flags) {
     pg_node *node = &arena->nodes[id];
     node->data = data;
     node->grad = 0.0;

@@ -313,14 +313,21 @@ pg_result pg_uses(pg_arena *arena, pg_id id) {
 pg_id pg_limbo(pg_arena *arena) {
     enter(arena);
     pg_id id = arena->limbo;
-    if (id != PG_NONE) arena->limbo = arena->nodes[id].a;
+    if (id != PG_NONE) {
+        arena->limbo = arena->nodes[id].a;
+        arena->nodes[id].flags = PG_NODE_BURIABLE;
+    }
     (void)leave(arena, PG_OK);
     return id;
 }
 
 void pg_bury(pg_arena *arena, pg_id id) {
     enter(arena);
-    pg_give_back(arena, id);
+    if (id >> PG_SEGMENT_BITS < arena->segment_count && arena->nodes[id].op == PG_OP_FREE &&
+        arena->nodes[id].flags == PG_NODE_BURIABLE) {
+        arena->nodes[id].flags = 0;
+        pg_give_back(arena, id);
+    }
     (void)leave(arena, PG_OK);
 }
 

@@ -9,7 +9,7 @@
 #include "arena.h"
 
 /* The value of a unary, constant (y is k) or binary op on numbers. ORDER OP: all from ops.h. */
-static inline double pg_value(int op, double x, double y, int *status) {
+PG_INLINE double pg_value(int op, double x, double y, int *status) {
     const double k = y;
     double z = NAN;
     int error = PG_ERR_OP;
@@ -30,14 +30,14 @@ static inline double pg_value(int op, double x, double y, int *status) {
     return z;
 }
 
-static inline int pg_inherited(const pg_node *x) { return x->flags & PG_NODE_TRACED; }
+PG_INLINE int pg_inherited(const pg_node *x) { return x->flags & PG_NODE_TRACED; }
 
 /* The answer for a new node. */
-static inline pg_result pg_made(pg_id id, int flags) {
+PG_INLINE pg_result pg_made(pg_id id, int flags) {
     return flags & PG_NODE_TRACED ? PG_RESULT_TRACED + (pg_result)id : (pg_result)id;
 }
 
-static inline pg_result pg_apply_unary(pg_arena *arena, int op, pg_id x) {
+PG_INLINE pg_result pg_apply_unary(pg_arena *arena, int op, pg_id x) {
     int status;
     double z = pg_value(op, arena->nodes[x].data, 0.0, &status);
     if (PG_UNLIKELY(status != PG_OK)) return status;
@@ -50,7 +50,7 @@ static inline pg_result pg_apply_unary(pg_arena *arena, int op, pg_id x) {
     return pg_made(id, flags);
 }
 
-static inline pg_result pg_apply_binary(pg_arena *arena, int op, pg_id x, pg_id y) {
+PG_INLINE pg_result pg_apply_binary(pg_arena *arena, int op, pg_id x, pg_id y) {
     int status;
     double z = pg_value(op, arena->nodes[x].data, arena->nodes[y].data, &status);
     if (PG_UNLIKELY(status != PG_OK)) return status;
@@ -66,7 +66,7 @@ static inline pg_result pg_apply_binary(pg_arena *arena, int op, pg_id x, pg_id 
 
 /* An op with one operand x and one number, which becomes a node of its own: a leaf to the right of x
  * (left == 0) or to its left, or, for a PG_KIND_CONSTANT op (hidden != 0), its k. */
-static inline pg_result pg_apply_number(pg_arena *arena, int op, pg_id x, double number, int left, int hidden) {
+PG_INLINE pg_result pg_apply_number(pg_arena *arena, int op, pg_id x, double number, int left, int hidden) {
     int status;
     double data = arena->nodes[x].data;
     double z = left ? pg_value(op, number, data, &status) : pg_value(op, data, number, &status);

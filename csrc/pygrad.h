@@ -112,6 +112,7 @@ pg_result pg_release(pg_arena *arena, pg_id id);
 pg_result pg_uses(pg_arena *arena, pg_id id);
 /* A dead node with PG_NODE_SIDE, which keeps its id until pg_bury; PG_NONE if there is none. */
 pg_id pg_limbo(pg_arena *arena);
+/* Frees an id that pg_limbo gave. Any other is left alone. */
 void pg_bury(pg_arena *arena, pg_id id);
 
 /* ---- looking at a node ---- */
@@ -138,7 +139,8 @@ pg_result pg_step(pg_arena *arena, pg_id id);
 pg_sweep *pg_sweep_new(pg_arena *arena, pg_id root, int *status);
 /* Goes on until the end (PG_NONE) or the next node with a hook, whose step the caller takes before calling again. */
 pg_id pg_sweep_run(pg_sweep *sweep);
-/* Ends and frees it. failed != 0: every gradient is put back to what it was before pg_sweep_new. As pg_release. */
+/* Ends and frees it. failed != 0, for a hook that failed: every gradient is put back to what it was before
+ * pg_sweep_new. (A sweep that meets no hook cannot fail, and keeps nothing to put back.) Result as pg_release. */
 pg_result pg_sweep_end(pg_sweep *sweep, int failed);
 
 /* ---- the table, and the build ---- */
@@ -154,7 +156,7 @@ const char *pg_build_compiler(void);
 const char *pg_build_isa(void);
 const char *pg_cpu_isa(void);
 
-/* ---- for tests: the n-th allocation from now fails, and every one after it; 0 switches that off ---- */
+/* ---- for tests: the n-th allocation from now fails, once; 0 switches that off ---- */
 void pg_fail_allocation(uint64_t n);
 
 #endif

@@ -53,7 +53,7 @@ static PyObject *pins;
 #define ID(object) (((handle *)(object))->id)
 #define NODE(object) (&arena->nodes[ID(object)])
 
-static inline int is_value(PyObject *object) {
+PG_INLINE int is_value(PyObject *object) {
     return PG_LIKELY(Py_TYPE(object) == value_type) || PyType_IsSubtype(Py_TYPE(object), value_type);
 }
 
@@ -63,7 +63,7 @@ static inline int is_value(PyObject *object) {
 static handle *spare[PG_SPARE_HANDLES]; /* dead handles of the exact type, untracked */
 static int spare_count;
 
-static handle *handle_alloc(void) {
+PG_INLINE handle *handle_alloc(void) {
     handle *self;
     if (PG_LIKELY(spare_count > 0)) {
         self = spare[--spare_count];
@@ -79,7 +79,7 @@ static handle *handle_alloc(void) {
     return self;
 }
 
-static inline void attach(handle *self, pg_id id) {
+PG_INLINE void attach(handle *self, pg_id id) {
     self->id = id;
     arena->owners[id] = self;
     arena->nodes[id].flags |= PG_NODE_OWNED;
@@ -111,7 +111,7 @@ static void settle(void) {
     PyErr_Restore(type, value, traceback);
 }
 
-static inline void drop_node(pg_id id) {
+PG_INLINE void drop_node(pg_id id) {
     pg_unref(arena, id);
     if (PG_UNLIKELY(arena->limbo != PG_NONE || arena->unpinned)) settle();
 }
@@ -283,7 +283,7 @@ static int operand_number(PyObject *object, double *number) {
 /* ---- operations ---- */
 
 /* The handle of a node just made, which owns the count that came with it. */
-static PyObject *wrap(pg_result made) {
+PG_INLINE PyObject *wrap(pg_result made) {
     pg_id id = PG_RESULT_ID(made);
     handle *self = handle_alloc();
     if (PG_UNLIKELY(!self)) {
@@ -298,28 +298,28 @@ static PyObject *wrap(pg_result made) {
     return (PyObject *)self;
 }
 
-static inline PyObject *unary(int op, PyObject *x) {
+PG_INLINE PyObject *unary(int op, PyObject *x) {
     pg_result made = pg_apply_unary(arena, op, ID(x));
     return PG_LIKELY(made >= 0) ? wrap(made) : failed(made, op, x, NULL, 0.0, 0);
 }
 
-static inline PyObject *with_constant(int op, PyObject *x, double k) {
+PG_INLINE PyObject *with_constant(int op, PyObject *x, double k) {
     pg_result made = pg_apply_number(arena, op, ID(x), k, 0, 1);
     return PG_LIKELY(made >= 0) ? wrap(made) : failed(made, op, x, NULL, k, 0);
 }
 
-static inline PyObject *with_number(int op, PyObject *x, double number, int left) {
+PG_INLINE PyObject *with_number(int op, PyObject *x, double number, int left) {
     pg_result made = pg_apply_number(arena, op, ID(x), number, left, 0);
     return PG_LIKELY(made >= 0) ? wrap(made) : failed(made, op, x, NULL, number, left);
 }
 
-static inline PyObject *of_values(int op, PyObject *x, PyObject *y) {
+PG_INLINE PyObject *of_values(int op, PyObject *x, PyObject *y) {
     pg_result made = pg_apply_binary(arena, op, ID(x), ID(y));
     return PG_LIKELY(made >= 0) ? wrap(made) : failed(made, op, x, y, 0.0, 0);
 }
 
 /* A number slot: at least one of x and y is a Value. */
-static inline PyObject *binary(int op, PyObject *x, PyObject *y) {
+PG_INLINE PyObject *binary(int op, PyObject *x, PyObject *y) {
     double number;
     if (PG_LIKELY(is_value(x))) {
         if (PG_LIKELY(is_value(y))) return of_values(op, x, y);

@@ -63,6 +63,7 @@ static inline void check_near(double got, double want, double tolerance, const c
 /* The last line of every program. A program that checked nothing has failed. */
 static inline int check_finish(void) {
     printf("%llu passed, %llu failed\n", (unsigned long long)check_passed, (unsigned long long)check_failed);
+    (void)fflush(stdout);
     return check_failed != 0 || check_passed == 0;
 }
 
