@@ -48,7 +48,8 @@ enum {
     PG_NODE_HOOK = 2,   /* the sweep stops here: the binding takes this node's derivative step */
     PG_NODE_TRACED = 4, /* this node or one upstream has a hook; inherited by what is computed from it */
     PG_NODE_OWNED = 8,  /* owners[] of this node is set */
-    PG_NODE_PINNED = 16 /* the binding wants to know when uses of this node end */
+    PG_NODE_PINNED = 16, /* the binding wants to know when uses of this node end */
+    PG_NODE_BINDING = 64 /* the binding's own */
 };
 
 /* What a release leaves for the binding to do, as bits. */

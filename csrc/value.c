@@ -28,18 +28,23 @@
 #include "native.h"
 
 typedef struct {
+    PyObject_HEAD
+    PyObject *weakrefs;
+    pg_id id;
+    uint16_t traced;
+    uint16_t subtype; /* an instance of a subclass: always tracked by the collector */
+} handle;
+
+/* What a traced handle holds. In owners[] it takes the handle's place (OWNER_IS_TRACED): few handles are traced,
+ * and the others stay small. */
+typedef struct {
+    handle *self;
     PyObject *operands; /* tuple of Values */
     PyObject *hook;     /* callable, or NULL */
     void *next;         /* while its release is under way */
 } traced;
 
-typedef struct {
-    PyObject_HEAD
-    PyObject *weakrefs;
-    traced *traced; /* NULL: not tracked by the collector */
-    pg_id id;
-    uint32_t subtype; /* an instance of a subclass: always tracked */
-} handle;
+#define OWNER_IS_TRACED PG_NODE_BINDING
 
 static pg_arena *arena;
 static PyTypeObject *value_type;
@@ -59,7 +64,7 @@ PG_INLINE int is_value(PyObject *object) {
 
 /* ---- handles ---- */
 
-#define PG_SPARE_HANDLES 1024
+#define PG_SPARE_HANDLES 4096
 static handle *spare[PG_SPARE_HANDLES]; /* dead handles of the exact type, untracked */
 static int spare_count;
 
@@ -73,7 +78,7 @@ PG_INLINE handle *handle_alloc(void) {
         if (!self) return NULL;
     }
     self->weakrefs = NULL;
-    self->traced = NULL;
+    self->traced = 0;
     self->id = PG_NONE;
     self->subtype = 0;
     return self;
@@ -83,6 +88,14 @@ PG_INLINE void attach(handle *self, pg_id id) {
     self->id = id;
     arena->owners[id] = self;
     arena->nodes[id].flags |= PG_NODE_OWNED;
+}
+
+/* What a traced handle holds; NULL for any other. */
+PG_INLINE traced *traced_of(const handle *self) { return self->traced ? arena->owners[self->id] : NULL; }
+
+/* The handle leaves its node, which may live on. */
+PG_INLINE void detach(const handle *self) {
+    arena->nodes[self->id].flags &= (uint8_t)~(PG_NODE_OWNED | OWNER_IS_TRACED);
 }
 
 /* After a release: buries the dead that had notes, and lets go of pinned handles that nothing uses any more. */
@@ -136,14 +149,15 @@ static void drop_traced(traced *first) {
 
 static void value_dealloc(PyObject *object) {
     handle *self = (handle *)object;
-    traced *held = self->traced;
+    traced *held = traced_of(self);
     pg_id id = self->id;
     if (PG_UNLIKELY(held != NULL || self->subtype)) PyObject_GC_UnTrack(object);
-    if (PG_LIKELY(id != PG_NONE)) arena->nodes[id].flags &= (uint8_t)~PG_NODE_OWNED;
+    if (PG_LIKELY(id != PG_NONE)) detach(self);
     if (PG_UNLIKELY(self->weakrefs != NULL)) PyObject_ClearWeakRefs(object);
     if (PG_LIKELY(id != PG_NONE)) drop_node(id);
-    if (PG_LIKELY(!self->subtype && spare_count < PG_SPARE_HANDLES)) {
-        spare[spare_count++] = self;
+    if (PG_LIKELY(!self->subtype)) {
+        if (PG_LIKELY(spare_count < PG_SPARE_HANDLES)) spare[spare_count++] = self;
+        else PyObject_GC_Del(object);
         Py_DECREF(value_type);
     } else {
         PyTypeObject *type = Py_TYPE(object);
@@ -155,28 +169,30 @@ static void value_dealloc(PyObject *object) {
 }
 
 static int value_traverse(PyObject *object, visitproc visit, void *arg) {
-    handle *self = (handle *)object;
+    const traced *held = traced_of((handle *)object);
     Py_VISIT(Py_TYPE(object));
-    if (self->traced) {
-        Py_VISIT(self->traced->operands);
-        Py_VISIT(self->traced->hook);
+    if (held) {
+        Py_VISIT(held->operands);
+        Py_VISIT(held->hook);
     }
     return 0;
 }
 
 /* Every cycle runs through a hook, so dropping those is enough. */
 static int value_clear(PyObject *object) {
-    handle *self = (handle *)object;
-    if (self->traced) Py_CLEAR(self->traced->hook);
+    traced *held = traced_of((handle *)object);
+    if (held) Py_CLEAR(held->hook);
     return 0;
 }
 
 /* The handle of a live node, a new one if it has none. */
 static PyObject *handle_of(pg_id id) {
-    if (arena->nodes[id].flags & PG_NODE_OWNED) {
-        PyObject *owner = arena->owners[id];
-        Py_INCREF(owner);
-        return owner;
+    int flags = arena->nodes[id].flags;
+    if (flags & PG_NODE_OWNED) {
+        void *owner = arena->owners[id];
+        PyObject *object = (PyObject *)(flags & OWNER_IS_TRACED ? ((traced *)owner)->self : owner);
+        Py_INCREF(object);
+        return object;
     }
     handle *self = handle_alloc();
     if (!self) return NULL;
@@ -215,9 +231,10 @@ static int trace(handle *self) {
         PyMem_Free(held);
         return -1;
     }
-    *held = (traced){.operands = operands};
-    self->traced = held;
-    arena->nodes[self->id].flags |= PG_NODE_TRACED;
+    *held = (traced){.self = self, .operands = operands};
+    self->traced = 1;
+    arena->owners[self->id] = held;
+    arena->nodes[self->id].flags |= PG_NODE_TRACED | OWNER_IS_TRACED;
     if (!self->subtype) PyObject_GC_Track((PyObject *)self);
     return 0;
 }
@@ -665,10 +682,10 @@ static PyMethodDef own_step_def = {"_backward", own_step, METH_NOARGS,
 
 static PyObject *get_backward(PyObject *object, void *unused) {
     (void)unused;
-    handle *self = (handle *)object;
-    if (self->traced && self->traced->hook) {
-        Py_INCREF(self->traced->hook);
-        return self->traced->hook;
+    const traced *held = traced_of((handle *)object);
+    if (held && held->hook) {
+        Py_INCREF(held->hook);
+        return held->hook;
     }
     return PyCFunction_NewEx(&own_step_def, object, NULL);
 }
@@ -689,9 +706,10 @@ static int set_backward(PyObject *object, PyObject *given, void *unused) {
     int late = !self->traced && arena->nodes[self->id].refs > 1;
     if (trace(self) < 0 || (given && late && pin(self) < 0)) return -1;
     (void)pg_set_flags(arena, self->id, given ? PG_NODE_HOOK : 0, given ? 0 : PG_NODE_HOOK);
-    PyObject *before = self->traced->hook;
+    traced *held = traced_of(self);
+    PyObject *before = held->hook;
     Py_XINCREF(given);
-    self->traced->hook = given;
+    held->hook = given;
     Py_XDECREF(before);
     return 0;
 }
@@ -701,7 +719,7 @@ static int set_backward(PyObject *object, PyObject *given, void *unused) {
 static int call_hook(pg_id id) {
     PyObject *owner = handle_of(id);
     if (!owner) return -1;
-    traced *held = ((handle *)owner)->traced;
+    const traced *held = traced_of((handle *)owner);
     PyObject *hook = held ? held->hook : NULL;
     int status = 0;
     if (hook) {
@@ -753,10 +771,10 @@ static PyObject *value_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 /* Gives the handle another node, and drops the one it had. */
 static void replace_node(handle *self, pg_id id) {
     pg_id before = self->id;
-    traced *held = self->traced;
+    traced *held = traced_of(self);
     if (held && !self->subtype) PyObject_GC_UnTrack((PyObject *)self);
-    self->traced = NULL;
-    arena->nodes[before].flags &= (uint8_t)~PG_NODE_OWNED;
+    detach(self);
+    self->traced = 0;
     attach(self, id);
     drop_node(before);
     if (held) drop_traced(held);

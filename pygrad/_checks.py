@@ -58,6 +58,8 @@ def operand_float(x: Any, value_type: type) -> Any:
 
     Raises TypeError for a Value of another backend.
     """
+    if type(x) is float:
+        return x
     if _is_number(x):
         return float(x)
     other = _backend_of(x)

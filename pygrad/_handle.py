@@ -26,6 +26,10 @@ if _arena == ffi.NULL:
 
 _new = object.__new__
 _lib_binary = lib.pg_binary
+_lib_binary_right = lib.pg_binary_right
+_lib_unary = lib.pg_unary
+_lib_constant = lib.pg_constant
+_NEG, _POW_CONST = OP_CODES["neg"], OP_CODES["pow_const"]
 
 
 class _Reference(weakref.ref):  # type: ignore[type-arg]
@@ -92,7 +96,9 @@ def _attach(self: Value, node: int) -> None:
 def _wrap(made: int) -> Value:
     """The handle of a node just made."""
     self: Value = _new(Value)
-    _attach(self, made % RESULT_TRACED)
+    self._id = node = made % RESULT_TRACED
+    _handles[node] = reference = _Reference(self, _released)
+    reference.id = node
     if made >= RESULT_TRACED:
         _trace(self)
     return self
@@ -147,15 +153,19 @@ def _raise(status: int, op: str, x: float, y: float) -> Any:
 
 
 def _quick(name: str) -> Callable[[Value, Any], Any]:
-    """A binary operator: what Value._binary and _wrap do, in one function, for two Values of the exact type."""
+    """A binary operator: what Value._binary and _wrap do, in one function."""
     code = OP_CODES[name]
 
     def operator(self: Value, other: Any) -> Any:
-        if type(other) is not Value:
+        kind = type(other)
+        if kind is Value:
+            made = _lib_binary(_arena, code, self._id, other._id)
+        elif kind is float or kind is int:
+            made = _lib_binary_right(_arena, code, self._id, other)
+        else:
             return self._binary(name, other)
-        made = _lib_binary(_arena, code, self._id, other._id)
         if not 0 <= made < RESULT_TRACED:
-            return _wrap(made) if made >= 0 else _raise(made, name, self.data, other.data)
+            return _wrap(made) if made >= 0 else _raise(made, name, self.data, float(other))
         result: Value = _new(Value)
         result._id = made
         _handles[made] = reference = _Reference(result, _released)
@@ -246,7 +256,7 @@ class Value(Surface):
     # ---- operations ----
 
     def _unary(self, name: str) -> Value:
-        made = lib.pg_unary(_arena, OP_CODES[name], self._id)
+        made = _lib_unary(_arena, OP_CODES[name], self._id)
         return _wrap(made) if made >= 0 else _raise(made, name, self.data, 0.0)
 
     def _with_constant(self, name: str, k: Any) -> Value:
@@ -311,6 +321,16 @@ class Value(Surface):
     __sub__ = _quick("sub")
     __mul__ = _quick("mul")
     __truediv__ = _quick("div")
+
+    def __neg__(self) -> Value:
+        made = _lib_unary(_arena, _NEG, self._id)
+        return _wrap(made) if made >= 0 else _raise(made, "neg", self.data, 0.0)
+
+    def __pow__(self, other: Any, modulus: Any = None) -> Any:
+        if modulus is None and (type(other) is int or type(other) is float):
+            made = _lib_constant(_arena, _POW_CONST, self._id, other)
+            return _wrap(made) if made >= 0 else _raise(made, "pow_const", self.data, float(other))
+        return NotImplemented if modulus is not None else self._power(other)
 
     # ---- reverse mode ----
 
