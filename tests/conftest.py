@@ -19,10 +19,13 @@ ENGINES = ("cffi", "c")
 """The backends whose graph is in C."""
 
 
-@pytest.fixture(params=backends.NAMES[::-1])
-def backend(request: pytest.FixtureRequest) -> str:
-    """The name of each backend in turn."""
-    return str(request.param)
+@pytest.hookimpl(trylast=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`backend` is each backend's name in turn, `engine_name` each of those in C. Last, so that ids end in it."""
+    if "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", backends.NAMES[::-1])
+    if "engine_name" in metafunc.fixturenames:
+        metafunc.parametrize("engine_name", ENGINES)
 
 
 @pytest.fixture
@@ -31,10 +34,10 @@ def Value(backend: str) -> type:  # it is a class
     return backends.load(backend)
 
 
-@pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> type:
+@pytest.fixture
+def engine(engine_name: str) -> type:
     """The Value type of each backend whose graph is in C."""
-    return backends.load(request.param)
+    return backends.load(engine_name)
 
 
 @pytest.fixture

@@ -45,8 +45,8 @@ SCRIPT = """
 """
 
 
-@pytest.mark.parametrize("name", [None, *backends.NAMES])
 @pytest.mark.parametrize("installed", [True, False])
+@pytest.mark.parametrize("name", [None, *backends.NAMES])
 def test_run(command, tmp_path, name, installed):
     (tmp_path / "helper.py").write_text("")
     if not installed:

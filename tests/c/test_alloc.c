@@ -214,6 +214,19 @@ static void test_failures_in_a_row(void) {
     free(m);
 }
 
+/* The hook itself: the n-th fails, the others do not. */
+static void test_one_failure(void) {
+    for (int switched_off = 0; switched_off < 2; switched_off++) {
+        pg_fail_allocation(1);
+        if (switched_off) pg_fail_allocation(0);
+        pg_arena *first = pg_arena_new(0), *second = pg_arena_new(0);
+        CHECK((first != NULL) == switched_off);
+        CHECK(second != NULL);
+        pg_arena_free(first);
+        pg_arena_free(second);
+    }
+}
+
 static void test_a_new_arena(void) {
     uint64_t n = 1;
     for (;; n++) {
@@ -312,6 +325,7 @@ int main(void) {
     op_pow_const = check_op("pow_const");
     test_every_allocation_of_a_step();
     test_failures_in_a_row();
+    test_one_failure();
     test_a_new_arena();
     test_trim();
     test_undo();

@@ -443,6 +443,35 @@ static void test_limbo_of_a_whole_graph(void) {
     pg_arena_free(arena);
 }
 
+/* Only what pg_limbo gave can be buried, and once. */
+static void test_bury_of_what_is_not_dead(void) {
+    pg_arena *arena = check_arena(0);
+    pg_id x = MADE(pg_leaf(arena, 2.0)), y = MADE(pg_leaf(arena, 3.0)), gone = MADE(pg_leaf(arena, 1.0));
+    CHECK_INT(pg_release(arena, gone), 0);
+    const pg_id wrong[] = {x, y, gone, PG_NONE, SEGMENT, PG_MAX_NODES, UINT32_MAX};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) pg_bury(arena, wrong[i]);
+    CHECK_SAME(pg_data(arena, x), 2.0);
+    CHECK_INT(pg_uses(arena, x), 1);
+    CHECK_INT(LIVE(arena), 2);
+    CHECK_INT(pg_set_flags(arena, y, PG_NODE_SIDE, 0), PG_OK);
+    pg_bury(arena, y); /* alive */
+    CHECK_SAME(pg_data(arena, y), 3.0);
+    CHECK_INT(pg_release(arena, y), PG_AFTER_LIMBO);
+    pg_bury(arena, y); /* dead, but pg_limbo has not given it */
+    CHECK_INT(pg_limbo(arena), y);
+    pg_bury(arena, y);
+    pg_bury(arena, y);
+    CHECK_INT(LIVE(arena), 1);
+    pg_id fresh[4]; /* a slot freed twice would be handed out twice */
+    for (size_t i = 0; i < 4; i++) {
+        fresh[i] = MADE(pg_leaf(arena, 4.0));
+        for (size_t j = 0; j < i; j++) CHECK(fresh[j] != fresh[i]);
+        pg_bury(arena, fresh[i]);
+    }
+    CHECK_INT(LIVE(arena), 5);
+    pg_arena_free(arena);
+}
+
 static void test_pinned(void) {
     pg_arena *arena = check_arena(0);
     pg_id a = MADE(pg_leaf(arena, 1.0)), plain = MADE(pg_leaf(arena, 2.0));
@@ -531,7 +560,7 @@ static void test_flags(void) {
     pg_arena_free(arena);
 }
 
-/* Lists of every length class, made and dropped in odd orders, keep their contents; words are used again. */
+/* Lists of every length class, made and dropped in odd orders, keep their contents. */
 static void test_operand_lists(void) {
     enum { LEAVES = 64, LISTS = 400 };
     pg_arena *arena = check_arena(0);
@@ -542,7 +571,6 @@ static void test_operand_lists(void) {
     check_random random = {2463534242u};
     for (size_t i = 0; i < LEAVES; i++) leaves[i] = MADE(pg_leaf(arena, 1.0));
     memset(ids, 0, sizeof ids);
-    uint64_t bytes_before = 0;
     for (size_t step = 0; step < check_scaled(20000, 1200); step++) {
         size_t i = check_below(&random, LISTS);
         if (ids[i] != PG_NONE) {
@@ -554,14 +582,14 @@ static void test_operand_lists(void) {
             ids[i] = PG_NONE;
             continue;
         }
-        size_t kind = check_below(&random, 20);
-        length[i] = kind == 0 ? check_below(&random, longest) : kind < 4 ? 240 + check_below(&random, 30) : check_below(&random, 20);
+        size_t kind = check_below(&random, 20), power = (size_t)1 << (8 + check_below(&random, 5));
+        length[i] = kind == 0  ? check_below(&random, longest)
+                    : kind < 4 ? power - 4 + check_below(&random, 8) /* where one length class ends */
+                               : check_below(&random, 20);
         offset[i] = check_below(&random, LEAVES);
         for (size_t j = 0; j < length[i]; j++) operands[j] = leaves[(offset[i] + j * j) % LEAVES];
         ids[i] = MADE(step % 2 ? pg_sum(arena, operands, length[i]) : pg_user(arena, 0.0, operands, length[i]));
-        if (step == 1000) bytes_before = check_stats(arena).bytes;
     }
-    CHECK(check_stats(arena).bytes <= 8 * bytes_before); /* no leak of words: 20000 steps are not 20 times 1000 */
     for (size_t i = 0; i < LISTS; i++)
         if (ids[i] != PG_NONE) CHECK_INT(pg_release(arena, ids[i]), 0);
     for (size_t i = 0; i < LEAVES; i++) CHECK_INT(pg_uses(arena, leaves[i]), 1);
@@ -584,6 +612,79 @@ static void test_operand_lists(void) {
     CHECK_INT(pg_operands(arena, leaves[0], few, 1), 0);
     free(operands);
     free(read);
+    pg_arena_free(arena);
+}
+
+/* Lists that die make room for others, of their own length and of any, although one list lives all the time. */
+static void test_words_are_used_again(void) {
+    enum { LISTS = 2000, LENGTHS = 60 };
+    pg_arena *arena = check_arena(0);
+    pg_id x = MADE(pg_leaf(arena, 1.0)), y = MADE(pg_leaf(arena, 1.0)), ids[LENGTHS], keep[3], read[LENGTHS];
+    for (size_t i = 0; i < LENGTHS; i++) ids[i] = i % 3 ? x : y;
+    keep[0] = MADE(pg_sum(arena, ids, 7));
+    keep[1] = MADE(pg_dot(arena, ids, ids + 1, 5, y));
+    keep[2] = MADE(pg_user(arena, 0.0, ids + 1, 30));
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < check_scaled(100, 10) * LISTS; i++) {
+        pg_id sum = MADE(pg_sum(arena, ids, LENGTHS));
+        if (i == 0) bytes = check_stats(arena).bytes;
+        (void)pg_release(arena, sum);
+    }
+    CHECK_INT(check_stats(arena).bytes, bytes);
+
+    pg_id *sums = check_memory(LISTS, sizeof *sums);
+    for (size_t length = LENGTHS; length > 0; length--) {
+        for (size_t i = 0; i < LISTS; i++) sums[i] = MADE(pg_sum(arena, ids, length));
+        for (size_t i = 0; i < LISTS; i++) (void)pg_release(arena, sums[i]);
+    }
+    free(sums);
+    pg_arena_trim(arena);
+    CHECK(check_stats(arena).bytes <= bytes);
+    /* what lived was moved: same operands, same derivatives, same counts, and it still dies well */
+    CHECK_INT(pg_operands(arena, keep[0], read, LENGTHS), 7);
+    CHECK(memcmp(read, ids, 7 * sizeof *read) == 0);
+    CHECK_INT(pg_operands(arena, keep[1], read, LENGTHS), 11);
+    CHECK(memcmp(read, ids, 5 * sizeof *read) == 0 && read[5] == y && memcmp(read + 6, ids + 1, 5 * sizeof *read) == 0);
+    CHECK_INT(pg_operands(arena, keep[2], read, LENGTHS), 30);
+    CHECK(memcmp(read, ids + 1, 30 * sizeof *read) == 0);
+    BACKWARD(arena, keep[0]);
+    CHECK_SAME(pg_grad(arena, x), 4.0);
+    CHECK_SAME(pg_grad(arena, y), 3.0);
+    for (size_t i = 0; i < 3; i++) CHECK_INT(pg_release(arena, keep[i]), 0);
+    CHECK_INT(pg_uses(arena, x), 1);
+    CHECK_INT(pg_uses(arena, y), 1);
+    CHECK_INT(LIVE(arena), 2);
+    pg_arena_free(arena);
+}
+
+/* A large list goes back to the system without being asked for, although a small one lives. */
+static void test_large_lists_go_back(void) {
+    const size_t n = 5000000; /* more than is kept, so not scaled */
+    pg_arena *arena = check_arena(0);
+    pg_id x = MADE(pg_leaf(arena, 1.0)), *ids = check_memory(n, sizeof *ids);
+    for (size_t i = 0; i < n; i++) ids[i] = x;
+    pg_id keep = MADE(pg_sum(arena, ids, 3)), large = MADE(pg_sum(arena, ids, n));
+    CHECK(check_stats(arena).bytes > n * sizeof *ids);
+    CHECK_INT(pg_release(arena, large), 0);
+    CHECK(check_stats(arena).bytes < n);
+    CHECK_SAME(pg_data(arena, keep), 3.0);
+    BACKWARD(arena, keep);
+    CHECK_SAME(pg_grad(arena, x), 3.0);
+    CHECK_INT(pg_release(arena, keep), 0);
+    CHECK_INT(pg_uses(arena, x), 1);
+    free(ids);
+    pg_arena_free(arena);
+}
+
+/* A sweep's scratch follows the nodes that live, not those that ever lived. */
+static void test_scratch_of_n_ary_nodes(void) {
+    pg_arena *arena = check_arena(0);
+    pg_id x = MADE(pg_leaf(arena, 1.0)), root = MADE(pg_sum(arena, &x, 1));
+    BACKWARD(arena, root);
+    uint64_t bytes = check_stats(arena).bytes;
+    for (size_t i = 0; i < 20000; i++) (void)pg_release(arena, MADE(i % 2 ? pg_sum(arena, &x, 1) : pg_user(arena, 0.0, &x, 1)));
+    BACKWARD(arena, root);
+    CHECK_INT(check_stats(arena).bytes, bytes);
     pg_arena_free(arena);
 }
 
@@ -693,9 +794,13 @@ int main(void) {
     test_large_releases_trim_by_themselves();
     test_limbo();
     test_limbo_of_a_whole_graph();
+    test_bury_of_what_is_not_dead();
     test_pinned();
     test_flags();
     test_operand_lists();
+    test_words_are_used_again();
+    test_large_lists_go_back();
+    test_scratch_of_n_ary_nodes();
     test_a_very_long_list();
     test_restore();
     test_arenas();

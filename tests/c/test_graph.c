@@ -157,7 +157,7 @@ static double slope(int op, double x, double y, double hx, double hy) {
 
 /* Value, derivatives and accumulation at one point, under an upstream gradient of 1.75. */
 static void check_point(pg_arena *arena, int op, const oracle_row *row, double x, double y) {
-    const double tolerance = row->exact ? 0.0 : 1e-12, h = 1e-5;
+    const double tolerance = row->exact ? 0.0 : 1e-14, h = 1e-5;
     const int binary = pg_op_describe(op)->kind == PG_KIND_BINARY;
     int status = PG_ERR_OP;
     pg_id a = MADE(pg_leaf(arena, x)), b = MADE(pg_leaf(arena, y)), c = MADE(apply(arena, op, a, b, y));
@@ -260,6 +260,25 @@ static void test_sum_and_dot(void) {
     for (size_t i = 0; i < N; i++) pg_set_grad(arena, x[i], 0.0);
     BACKWARD(arena, squares);
     for (size_t i = 0; i < N; i++) CHECK_SAME(pg_grad(arena, x[i]), 2.0 * pg_data(arena, x[i]));
+    pg_arena_free(arena);
+}
+
+/* With no list in the arena at all, the n-ary ops of nothing have no memory to look at. */
+static void test_sum_and_dot_of_nothing(void) {
+    pg_arena *arena = check_arena(0);
+    pg_id s = MADE(pg_sum(arena, NULL, 0)), d = MADE(pg_dot(arena, NULL, NULL, 0, PG_NONE));
+    pg_id u = MADE(pg_user(arena, 2.0, NULL, 0));
+    CHECK_SAME(pg_data(arena, s), 0.0);
+    CHECK_SAME(pg_data(arena, d), 0.0);
+    CHECK_SAME(pg_data(arena, u), 2.0);
+    const pg_id nodes[] = {s, d, u};
+    for (size_t i = 0; i < 3; i++) {
+        BACKWARD(arena, nodes[i]);
+        CHECK_SAME(pg_grad(arena, nodes[i]), 1.0);
+        CHECK_INT(pg_operands(arena, nodes[i], NULL, 0), 0);
+        CHECK_INT(pg_release(arena, nodes[i]), 0);
+    }
+    CHECK_INT(LIVE(arena), 0);
     pg_arena_free(arena);
 }
 
@@ -604,7 +623,15 @@ static void test_accumulation_order(void) {
     BACKWARD(arena, other); /* p, then q, then r */
     CHECK_SAME(pg_grad(arena, a), 0.0);
 
-    /* within one node: first operand first; a dot's weights, then its bias, then its inputs */
+    /* within one node: first operand first. 1 + 2**53 is rounded, 1 - 2**53 is not */
+    pg_id e = MADE(pg_leaf(arena, 5.0)), f = MADE(pg_binary(arena, op_sub, e, e));
+    for (int negative = 0; negative < 2; negative++) {
+        pg_set_grad(arena, f, negative ? -0x1p53 : 0x1p53);
+        pg_set_grad(arena, e, 1.0);
+        CHECK_INT(pg_step(arena, f), PG_OK);
+        CHECK_SAME(pg_grad(arena, e), negative ? 1.0 : 0.0);
+    }
+    /* a dot's weights, then its bias, then its inputs */
     pg_id big = MADE(pg_leaf(arena, 1e16)), minus = MADE(pg_leaf(arena, -1e16)), unit = MADE(pg_leaf(arena, 1.0));
     pg_id c = MADE(pg_leaf(arena, 1.0));
     const pg_id w[] = {c, c, unit}, x[] = {big, minus, c};
@@ -946,6 +973,7 @@ int main(void) {
     test_values_and_derivatives();
     test_one_operand_twice();
     test_sum_and_dot();
+    test_sum_and_dot_of_nothing();
     test_special_values();
     test_special_gradients();
     test_bad_ops_and_ids();
