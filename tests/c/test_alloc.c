@@ -69,7 +69,7 @@ static int note(pg_arena *arena, model *m, pg_result made, uint64_t live_before)
         if (noted != PG_OK) return noted;                     \
     } while (0)
 
-/* Leaves, fixed ops, hidden constants, numbers, lists short and long, a hook. More nodes than a new arena has room for. */
+/* Leaves, fixed ops, hidden constants, numbers, lists short and long, a hook; more nodes than a new arena holds. */
 static int forward(pg_arena *arena, model *m) {
     for (size_t i = 0; i < WIDTH; i++) {
         pg_id p = m->parameters[i % PARAMETERS];
@@ -231,7 +231,8 @@ static void test_a_new_arena(void) {
     uint64_t n = 1;
     for (;; n++) {
         pg_fail_allocation(n);
-        pg_arena *arena = pg_arena_new(n % 2 ? PG_ARENA_LOCKED : 0); /* what was allocated is freed: leak checkers tell */
+        /* what was allocated is freed: leak checkers tell */
+        pg_arena *arena = pg_arena_new(n % 2 ? PG_ARENA_LOCKED : 0);
         pg_fail_allocation(0);
         if (!arena) continue;
         CHECK_INT(LIVE(arena), 0);

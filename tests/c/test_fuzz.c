@@ -11,8 +11,9 @@
 enum { FREE, LEAF, CONST, USER, NEG, ADD, SUB, MUL, DIV, POW_CONST, EXP, LOG, SQRT, SIN, COS, TANH, SIGMOID, RELU,
        LEAKY, ABS, MAXIMUM, MINIMUM, SUM, DOT, OPS };
 
-static const char *const op_names[OPS] = {"free", "leaf", "const", "user", "neg", "add", "sub", "mul", "div", "pow_const",
-    "exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "relu", "leaky_relu", "abs", "maximum", "minimum", "sum", "dot"};
+static const char *const op_names[OPS] = {"free", "leaf", "const", "user", "neg", "add", "sub", "mul", "div",
+    "pow_const", "exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "relu", "leaky_relu", "abs", "maximum", "minimum",
+    "sum", "dot"};
 static int codes[OPS];
 
 typedef struct {
@@ -96,7 +97,9 @@ static double value_of(int op, double x, double y, int *status) {
     }
 }
 
-static shadow_node *operand(shadow *s, const shadow_node *node, size_t i) { return &s->nodes[s->operands[node->first + i]]; }
+static shadow_node *operand(shadow *s, const shadow_node *node, size_t i) {
+    return &s->nodes[s->operands[node->first + i]];
+}
 
 /* One node's step. */
 static void step_of(shadow *s, const shadow_node *node) {
@@ -521,7 +524,8 @@ int main(void) {
     const char *seed = getenv("PG_TEST_SEED");
     if (seed) play_round(arena, strtoull(seed, NULL, 10));
     else
-        for (uint64_t round = 1; round <= check_scaled(2000, 100) && check_failed == 0; round++) play_round(arena, round);
+        for (uint64_t round = 1; round <= check_scaled(2000, 100) && check_failed == 0; round++)
+            play_round(arena, round);
     pg_arena_free(arena);
     return check_finish();
 }
