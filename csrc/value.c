@@ -115,7 +115,7 @@ static void settle(void) {
             PyObject *key = PyList_GetItem(ids, i);
             pg_id id = (pg_id)PyLong_AsUnsignedLong(key);
             if (pg_uses(arena, id) > 1) continue;
-            arena->nodes[id].flags &= (uint8_t)~PG_NODE_PINNED;
+            (void)pg_set_flags(arena, id, 0, PG_NODE_PINNED);
             if (PyDict_DelItem(pins, key) < 0) PyErr_Clear();
         }
         if (!ids) PyErr_Clear();
@@ -185,17 +185,28 @@ static int value_clear(PyObject *object) {
     return 0;
 }
 
+/* The handle a node has (new reference), or NULL. */
+static PyObject *owner_of(pg_id id) {
+    int flags = arena->nodes[id].flags;
+    if (!(flags & PG_NODE_OWNED)) return NULL;
+    void *owner = arena->owners[id];
+    PyObject *object = (PyObject *)(flags & OWNER_IS_TRACED ? ((traced *)owner)->self : owner);
+    Py_INCREF(object);
+    return object;
+}
+
 /* The handle of a live node, a new one if it has none. */
 static PyObject *handle_of(pg_id id) {
-    int flags = arena->nodes[id].flags;
-    if (flags & PG_NODE_OWNED) {
-        void *owner = arena->owners[id];
-        PyObject *object = (PyObject *)(flags & OWNER_IS_TRACED ? ((traced *)owner)->self : owner);
-        Py_INCREF(object);
-        return object;
-    }
+    PyObject *owner = owner_of(id);
+    if (owner) return owner;
     handle *self = handle_alloc();
     if (!self) return NULL;
+    /* that may have run the collector, and with it code that asked for this very handle */
+    owner = owner_of(id);
+    if (owner) {
+        Py_DECREF(self);
+        return owner;
+    }
     arena->nodes[id].refs++;
     attach(self, id);
     return (PyObject *)self;
@@ -252,6 +263,7 @@ static PyObject *raise_error(PyObject *error) {
 
 static PyObject *raise_status(int status, int op, double x, double y) {
     if (status == PG_ERR_NOMEM) return PyErr_NoMemory();
+    if (status == PG_ERR_FULL) return PyErr_Format(PyExc_MemoryError, "%s", pg_status_text(status));
     if (status >= PG_ERR_OP) {
         PyErr_Format(PyExc_RuntimeError, "pygrad: %s", pg_status_text(status));
         return NULL;

@@ -142,7 +142,8 @@ def _raise_if(status: int) -> int:
         return status
     if status == lib.PG_ERR_NOMEM:
         raise MemoryError
-    raise RuntimeError(f"pygrad: {ffi.string(lib.pg_status_text(status)).decode()}")
+    text = ffi.string(lib.pg_status_text(status)).decode()
+    raise MemoryError(text) if status == lib.PG_ERR_FULL else RuntimeError(f"pygrad: {text}")
 
 
 def _raise(status: int, op: str, x: float, y: float) -> Any:
