@@ -105,8 +105,11 @@ static int grow_segments(pg_arena *arena) {
 static void add_segment(pg_arena *arena) {
     uint32_t index = arena->segment_count++;
     arena->segments[index] = (pg_segment){.listed = 1};
-    /* pg_alive may be asked about any slot of a segment in use */
-    for (uint32_t i = 0; i < PG_SEGMENT; i++) arena->nodes[(index << PG_SEGMENT_BITS) + i].op = PG_OP_FREE;
+    /* pg_alive and pg_bury may be asked about any slot of a segment in use */
+    for (uint32_t i = 0; i < PG_SEGMENT; i++) {
+        arena->nodes[(index << PG_SEGMENT_BITS) + i].op = PG_OP_FREE;
+        arena->nodes[(index << PG_SEGMENT_BITS) + i].flags = 0;
+    }
     arena->current = index;
 }
 
@@ -259,9 +262,21 @@ pg_arena *pg_arena_new(int flags) {
         return NULL;
     }
     add_segment(arena);
-    (void)pg_leaf_node(arena, 0.0); /* node 0 */
+    pg_fill(arena, pg_take(arena), PG_OP_LEAF, 0.0, PG_NONE, PG_NONE, 0); /* node 0 */
     arena->live = 0;
     return arena;
+}
+
+void pg_arena_lock(pg_arena *arena) {
+    if (arena->locked) pg_mutex_lock(&arena->mutex);
+}
+
+void pg_arena_unlock(pg_arena *arena, int in_child) {
+    if (!arena->locked) return;
+    if (in_child)
+        (void)pg_mutex_init(&arena->mutex);
+    else
+        pg_mutex_unlock(&arena->mutex);
 }
 
 void pg_arena_free(pg_arena *arena) {
@@ -366,7 +381,7 @@ static inline pg_id drop_operand(pg_arena *arena, pg_id id, pg_id chain) {
     if (id == PG_NONE) return chain;
     pg_node *node = &arena->nodes[id];
     if (--node->refs != 0) {
-        arena->unpinned |= node->flags & PG_NODE_PINNED;
+        if (PG_UNLIKELY(node->flags & PG_NODE_PINNED) && node->refs == 1) arena->unpinned = 1;
         return chain;
     }
     node->next = chain;

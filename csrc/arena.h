@@ -3,9 +3,9 @@
  * Internal to csrc/. The functions here check nothing and take no lock: their callers have (graph.c for
  * the public API, value.c under the GIL).
  *
- * Nodes stand in one array, cut into segments of PG_SEGMENT nodes. A segment hands out its slots in
- * ascending order, then from its own free list; when its last node dies it starts afresh, so that a
- * training loop meets its memory in ascending order at every step, and whole pages can go back to the
+ * Nodes stand in one array, cut into segments of PG_SEGMENT nodes. A segment hands out the slots of
+ * its own free list, then fresh ones in ascending order; when its last node dies it starts afresh (but for the
+ * first, where node 0 is), so that a training loop meets its memory in ascending order at every step, and whole pages can go back to the
  * system although the nodes above them live.
  *
  * Invariants
@@ -14,8 +14,7 @@
  *   - refs == (1 if the caller holds a handle) + (uses as an operand, or as a constant). 0: the slot is free,
  *     or in limbo.
  *   - An operand was alive when its node was made, and is held by it: the graph is acyclic.
- *   - PG_MAX_NODES * 2 operands + 2**32 list words can just about not overflow 32-bit refs: lists hold at
- *     most 2**31 ids, see PG_MAX_WORDS.
+ *   - PG_MAX_NODES * 2 operands and PG_MAX_WORDS ids in lists cannot overflow the 32-bit refs.
  *   - The ids of an n-ary node stand in operand lists: sum and user: a; dot: a = weights and bias, b = inputs.
  */
 #ifndef PG_ARENA_H

@@ -16,9 +16,21 @@ static inline void pg_mutex_destroy(pg_mutex *mutex) { (void)mutex; }
 static inline void pg_mutex_lock(pg_mutex *mutex) { AcquireSRWLockExclusive(mutex); }
 static inline void pg_mutex_unlock(pg_mutex *mutex) { ReleaseSRWLockExclusive(mutex); }
 #else
+#if !defined(_GNU_SOURCE) && !defined(_XOPEN_SOURCE)
+#define _XOPEN_SOURCE 700 /* recursive mutexes, with -std=c11 */
+#endif
 #include <pthread.h>
 typedef pthread_mutex_t pg_mutex;
-static inline int pg_mutex_init(pg_mutex *mutex) { return pthread_mutex_init(mutex, NULL); }
+/* Recursive: the thread that holds the lock over a fork may still release nodes meanwhile. */
+static inline int pg_mutex_init(pg_mutex *mutex) {
+    pthread_mutexattr_t kind;
+    int error = pthread_mutexattr_init(&kind);
+    if (error) return error;
+    error = pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_RECURSIVE);
+    if (!error) error = pthread_mutex_init(mutex, &kind);
+    (void)pthread_mutexattr_destroy(&kind);
+    return error;
+}
 static inline void pg_mutex_destroy(pg_mutex *mutex) { (void)pthread_mutex_destroy(mutex); }
 static inline void pg_mutex_lock(pg_mutex *mutex) { (void)pthread_mutex_lock(mutex); }
 static inline void pg_mutex_unlock(pg_mutex *mutex) { (void)pthread_mutex_unlock(mutex); }

@@ -26,7 +26,7 @@ typedef struct pg_sweep pg_sweep;
 typedef enum {
     PG_OK = 0,
     PG_ERR_NOMEM = -1,         /* an allocation failed */
-    PG_ERR_FULL = -2,          /* a graph of more than 2**30 nodes, or of 2**32 words of operand lists */
+    PG_ERR_FULL = -2,          /* a graph of more than 2**30 nodes, or of 2**31 words of operand lists */
     PG_ERR_ID = -3,            /* an id that names no live node */
     PG_ERR_OP = -4,            /* an op code that is not of the kind asked for, or a count that does not fit it */
     PG_ERR_ZERO_DIVISION = -5, /* division by zero */
@@ -55,7 +55,7 @@ enum {
 /* What a release leaves for the binding to do, as bits. */
 enum {
     PG_AFTER_LIMBO = 1,   /* nodes wait in pg_limbo */
-    PG_AFTER_UNPINNED = 2 /* a pinned node lost a use: see pg_uses */
+    PG_AFTER_UNPINNED = 2 /* a pinned node has one use left: see pg_uses */
 };
 
 /* The kinds of op, as in ops.h. */
@@ -84,6 +84,11 @@ void pg_arena_free(pg_arena *arena);
 void pg_arena_stats(pg_arena *arena, pg_stats *stats);
 /* Gives unused memory back to the system. Called by itself after large releases. */
 void pg_arena_trim(pg_arena *arena);
+
+/* Holds every other thread off a PG_ARENA_LOCKED arena, for a fork; and lets them on again. in_child: in the forked
+ * process, whose only thread has another identity than the one that locked. */
+void pg_arena_lock(pg_arena *arena);
+void pg_arena_unlock(pg_arena *arena, int in_child);
 
 /* ---- nodes: each gives the caller one count ---- */
 
@@ -140,8 +145,8 @@ pg_result pg_step(pg_arena *arena, pg_id id);
 pg_sweep *pg_sweep_new(pg_arena *arena, pg_id root, int *status);
 /* Goes on until the end (PG_NONE) or the next node with a hook, whose step the caller takes before calling again. */
 pg_id pg_sweep_run(pg_sweep *sweep);
-/* Ends and frees it. failed != 0, for a hook that failed: every gradient is put back to what it was before
- * pg_sweep_new. (A sweep that meets no hook cannot fail, and keeps nothing to put back.) Result as pg_release. */
+/* Ends and frees it. failed != 0, for a hook that failed: the gradients of the graph under root are put back to
+ * what they were before pg_sweep_new. (A sweep that meets no hook cannot fail, and keeps nothing to put back.) Result as pg_release. */
 pg_result pg_sweep_end(pg_sweep *sweep, int failed);
 
 /* ---- the table, and the build ---- */

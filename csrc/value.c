@@ -31,8 +31,9 @@ typedef struct {
     PyObject_HEAD
     PyObject *weakrefs;
     pg_id id;
-    uint16_t traced;
-    uint16_t subtype; /* an instance of a subclass: always tracked by the collector */
+    uint8_t traced;
+    uint8_t initialised; /* __init__ has run */
+    uint8_t subtype;     /* made as an instance of a subclass: tracked by the collector from the start */
 } handle;
 
 /* What a traced handle holds. In owners[] it takes the handle's place (OWNER_IS_TRACED): few handles are traced,
@@ -49,7 +50,7 @@ typedef struct {
 static pg_arena *arena;
 static PyTypeObject *value_type;
 /* From the Python side, see pygrad/_native.py. */
-static PyObject *as_float, *operand_float, *op_error, *op_symbol, *bad_operand, *bad_hook, *as_children, *text;
+static PyObject *as_float, *operand_float, *op_error, *op_symbol, *bad_operand, *bad_hook, *as_children, *bad_init, *text;
 /* {id: (label, op)} of the nodes that have one: alive as long as the node. */
 static PyObject *notes;
 /* {id: handle} of the nodes whose handle must not die before their users. */
@@ -80,6 +81,7 @@ PG_INLINE handle *handle_alloc(void) {
     self->weakrefs = NULL;
     self->traced = 0;
     self->id = PG_NONE;
+    self->initialised = 0;
     self->subtype = 0;
     return self;
 }
@@ -89,6 +91,9 @@ PG_INLINE void attach(handle *self, pg_id id) {
     arena->owners[id] = self;
     arena->nodes[id].flags |= PG_NODE_OWNED;
 }
+
+/* Of a handle that no subclass has touched; __class__ may have been assigned meanwhile, either way. */
+PG_INLINE int is_plain(const handle *self) { return Py_TYPE((PyObject *)self) == value_type && !self->subtype; }
 
 /* What a traced handle holds; NULL for any other. */
 PG_INLINE traced *traced_of(const handle *self) { return self->traced ? arena->owners[self->id] : NULL; }
@@ -114,11 +119,14 @@ static void settle(void) {
         for (Py_ssize_t i = 0; ids && i < PyList_Size(ids); i++) {
             PyObject *key = PyList_GetItem(ids, i);
             pg_id id = (pg_id)PyLong_AsUnsignedLong(key);
-            if (pg_uses(arena, id) > 1) continue;
+            /* letting go of one may run code that lets go of another, or pins it anew: so look each up */
+            PyObject *pinned = PyDict_GetItemWithError(pins, key);
+            if (!pinned || pg_uses(arena, id) != 1) continue;
             (void)pg_set_flags(arena, id, 0, PG_NODE_PINNED);
             if (PyDict_DelItem(pins, key) < 0) PyErr_Clear();
         }
-        if (!ids) PyErr_Clear();
+        if (!ids) arena->unpinned = 1; /* for want of memory: next time */
+        PyErr_Clear();
         Py_XDECREF(ids);
     }
     PyErr_Restore(type, value, traceback);
@@ -151,11 +159,11 @@ static void value_dealloc(PyObject *object) {
     handle *self = (handle *)object;
     traced *held = traced_of(self);
     pg_id id = self->id;
-    if (PG_UNLIKELY(held != NULL || self->subtype)) PyObject_GC_UnTrack(object);
+    if (PG_UNLIKELY(held != NULL || !is_plain(self))) PyObject_GC_UnTrack(object);
     if (PG_LIKELY(id != PG_NONE)) detach(self);
     if (PG_UNLIKELY(self->weakrefs != NULL)) PyObject_ClearWeakRefs(object);
     if (PG_LIKELY(id != PG_NONE)) drop_node(id);
-    if (PG_LIKELY(!self->subtype)) {
+    if (PG_LIKELY(is_plain(self))) {
         if (PG_LIKELY(spare_count < PG_SPARE_HANDLES)) spare[spare_count++] = self;
         else PyObject_GC_Del(object);
         Py_DECREF(value_type);
@@ -212,9 +220,8 @@ static PyObject *handle_of(pg_id id) {
     return (PyObject *)self;
 }
 
-static PyObject *operand_tuple(pg_id id) {
+static PyObject *held_operand_tuple(pg_id id) {
     pg_result count = pg_operands(arena, id, NULL, 0);
-    if (count < 0) return PyTuple_New(0);
     PyObject *operands = PyTuple_New((Py_ssize_t)count);
     pg_id *ids = operands ? PyMem_Malloc((size_t)(count + 1) * sizeof *ids) : NULL;
     if (!ids) {
@@ -233,20 +240,34 @@ static PyObject *operand_tuple(pg_id id) {
     return operands;
 }
 
+/* The handles of a node's operands. The caller's handle may get another node meanwhile, so this one is held. */
+static PyObject *operand_tuple(pg_id id) {
+    arena->nodes[id].refs++;
+    PyObject *operands = held_operand_tuple(id);
+    drop_node(id);
+    return operands;
+}
+
 /* From now on the collector sees this handle. */
 static int trace(handle *self) {
     if (self->traced) return 0;
+    pg_id id = self->id;
     traced *held = PyMem_Malloc(sizeof *held);
-    PyObject *operands = held ? operand_tuple(self->id) : PyErr_NoMemory();
+    PyObject *operands = held ? operand_tuple(id) : PyErr_NoMemory();
     if (!operands) {
         PyMem_Free(held);
         return -1;
+    }
+    if (self->traced || self->id != id) { /* the collector ran, and code that was here before us */
+        Py_DECREF(operands);
+        PyMem_Free(held);
+        return self->id == id ? 0 : trace(self);
     }
     *held = (traced){.self = self, .operands = operands};
     self->traced = 1;
     arena->owners[self->id] = held;
     arena->nodes[self->id].flags |= PG_NODE_TRACED | OWNER_IS_TRACED;
-    if (!self->subtype) PyObject_GC_Track((PyObject *)self);
+    if (!PyObject_GC_IsTracked((PyObject *)self)) PyObject_GC_Track((PyObject *)self);
     return 0;
 }
 
@@ -485,11 +506,15 @@ static int operands_quick(operand_list *list, PyObject *sequence) {
 
 /* A new list of the Values of any iterable, in which numbers have become leaves. */
 static PyObject *operand_values(PyObject *sequence, const char *what) {
-    PyObject *values = PySequence_List(sequence);
-    for (Py_ssize_t i = 0; values && i < PyList_Size(values); i++) {
-        PyObject *value = operand_value(PyList_GetItem(values, i), what);
-        if (!value || PyList_SetItem(values, i, value) < 0) Py_CLEAR(values);
+    PyObject *iterator = PyObject_GetIter(sequence);
+    PyObject *values = iterator ? PyList_New(0) : NULL;
+    for (PyObject *item; values && (item = PyIter_Next(iterator)) != NULL; Py_DECREF(item)) {
+        PyObject *value = operand_value(item, what);
+        if (!value || PyList_Append(values, value) < 0) Py_CLEAR(values);
+        Py_XDECREF(value);
     }
+    Py_XDECREF(iterator);
+    if (PyErr_Occurred()) Py_CLEAR(values);
     return values;
 }
 
@@ -715,6 +740,7 @@ static int set_backward(PyObject *object, PyObject *given, void *unused) {
     (void)unused;
     handle *self = (handle *)object;
     if (given && !PyCallable_Check(given)) return raise_error(PyObject_CallFunction(bad_hook, "O", given)) ? 0 : -1;
+    if (!given && !self->traced) return 0; /* no hook to take away */
     int late = !self->traced && arena->nodes[self->id].refs > 1;
     if (trace(self) < 0 || (given && late && pin(self) < 0)) return -1;
     (void)pg_set_flags(arena, self->id, given ? PG_NODE_HOOK : 0, given ? 0 : PG_NODE_HOOK);
@@ -784,7 +810,7 @@ static PyObject *value_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 static void replace_node(handle *self, pg_id id) {
     pg_id before = self->id;
     traced *held = traced_of(self);
-    if (held && !self->subtype) PyObject_GC_UnTrack((PyObject *)self);
+    if (held && is_plain(self)) PyObject_GC_UnTrack((PyObject *)self);
     detach(self);
     self->traced = 0;
     attach(self, id);
@@ -795,28 +821,33 @@ static void replace_node(handle *self, pg_id id) {
 /* __init__ of a leaf: the handle's node, which __new__ made one. */
 static int init_leaf(handle *self, double data) {
     pg_node *node = &arena->nodes[self->id];
-    if (PG_LIKELY(node->op == PG_OP_LEAF && !(node->flags & PG_NODE_SIDE))) {
-        node->data = data;
-        node->grad = 0.0;
-        return 0;
-    }
-    pg_id id = pg_leaf_node(arena, data);
-    if (id == PG_NONE) return raise_status(pg_take_error(arena), PG_OP_LEAF, 0.0, 0.0) ? 0 : -1;
-    replace_node(self, id);
+    node->data = data;
+    node->grad = 0.0;
+    self->initialised = 1;
     return 0;
 }
 
 /* __init__ of a user-defined op, or of a leaf with a name. children: a tuple of Values; the texts exact str objects. */
 static int init_named(handle *self, double data, PyObject *children, PyObject *op, PyObject *label) {
     operand_list list;
+    int labelled = PyUnicode_GetLength(label) > 0, named = PyUnicode_GetLength(op) > 0;
+    if (PyTuple_Size(children) == 0 && !named) {
+        int noted = (arena->nodes[self->id].flags & PG_NODE_SIDE) != 0;
+        if ((labelled || noted) && set_note(self->id, label, op) < 0) return -1;
+        return init_leaf(self, data);
+    }
+    if (self->initialised) return raise_error(PyObject_CallFunction(bad_init, NULL)) ? 0 : -1;
     if (operands_quick(&list, children) <= 0) return -1;
-    int leaf = list.count == 0 && PyUnicode_GetLength(op) == 0;
-    pg_result made = leaf ? pg_leaf(arena, data) : pg_apply_user(arena, data, list.ids, list.count);
+    pg_result made = pg_apply_user(arena, data, list.ids, list.count);
     operands_drop(&list);
     if (made < 0) return raise_status((int)made, PG_OP_USER, 0.0, 0.0) ? 0 : -1;
+    if ((labelled || named) && set_note(PG_RESULT_ID(made), label, op) < 0) {
+        drop_node(PG_RESULT_ID(made));
+        return -1;
+    }
     replace_node(self, PG_RESULT_ID(made));
-    if ((made & PG_RESULT_TRACED) && trace(self) < 0) return -1;
-    return PyUnicode_GetLength(op) + PyUnicode_GetLength(label) > 0 ? set_note(self->id, label, op) : 0;
+    self->initialised = 1;
+    return made & PG_RESULT_TRACED ? trace(self) : 0;
 }
 
 /* An exact str: that of a given one, or "". */
@@ -831,7 +862,8 @@ static int value_init(PyObject *object, PyObject *args, PyObject *kwargs) {
     handle *self = (handle *)object;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOO:Value", keywords, &data, &children, &op, &label)) return -1;
     if (to_double(data, "data", &number) < 0) return -1;
-    if (PG_LIKELY(!children && !op && !label)) return init_leaf(self, number);
+    if (NODE(self)->op != PG_OP_LEAF) return raise_error(PyObject_CallFunction(bad_init, NULL)) ? 0 : -1;
+    if (PG_LIKELY(!children && !op && !label && !(NODE(self)->flags & PG_NODE_SIDE))) return init_leaf(self, number);
     PyObject *operands = children ? PyObject_CallFunction(as_children, "OO", children, (PyObject *)value_type)
                                   : PyTuple_New(0);
     PyObject *op_text = operands ? text_or_empty(op, "_op") : NULL;
@@ -910,7 +942,7 @@ static Py_hash_t value_hash(PyObject *self) {
 
 /* == and != are identity; the order is that of data. */
 static PyObject *value_compare(PyObject *self, PyObject *other, int comparison) {
-    double x = NODE(self)->data, y;
+    double y;
     int known = comparison != Py_EQ && comparison != Py_NE;
     if (known) {
         if (is_value(other)) {
@@ -924,6 +956,7 @@ static PyObject *value_compare(PyObject *self, PyObject *other, int comparison) 
         Py_INCREF(Py_NotImplemented);
         return Py_NotImplemented;
     }
+    double x = NODE(self)->data; /* now: a conversion may have run Python code */
     int truth = comparison == Py_LT ? x < y : comparison == Py_LE ? x <= y : comparison == Py_GT ? x > y : x >= y;
     return PyBool_FromLong(truth);
 }
@@ -1007,6 +1040,7 @@ static int install(PyObject *module) {
                   {"bad_operand", &bad_operand},
                   {"bad_hook", &bad_hook},
                   {"as_children", &as_children},
+                  {"bad_init", &bad_init},
                   {"text", &text}};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         if (!*wanted[i].where && !(*wanted[i].where = PyObject_GetAttrString(module, wanted[i].name))) return -1;

@@ -128,6 +128,11 @@ def bad_hook(x: object) -> TypeError:
     return TypeError(f"_backward must be a function of no arguments, not {_type_name(x)}")
 
 
+def bad_init() -> RuntimeError:
+    """The error for a second __init__ that would change what a Value was computed from."""
+    return RuntimeError("a Value that was computed, or is to be, cannot be initialised again: make a new one")
+
+
 def op_symbol(symbol: str, constant: float) -> str:
     """The symbol of a power with a constant exponent: '**2', '**0.5'."""
     if constant.is_integer() and abs(constant) < 1e16:

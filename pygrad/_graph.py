@@ -23,16 +23,16 @@ def topological_order(root: Any, known: Container[int] = frozenset()) -> list[An
     order: list[Any] = []
     if id(root) in known:
         return order
-    visited = {root}
+    visited = {id(root)}  # by identity: a subclass may compare and hash as it likes
     stack = [(root, root.operands, 0)]  # a Value, its operands, and which of them is next
     while stack:
         v, operands, i = stack.pop()
-        while i < len(operands) and (operands[i] in visited or id(operands[i]) in known):
+        while i < len(operands) and (id(operands[i]) in visited or id(operands[i]) in known):
             i += 1
         if i < len(operands):
             stack.append((v, operands, i + 1))
             stack.append((operands[i], operands[i].operands, 0))
-            visited.add(operands[i])
+            visited.add(id(operands[i]))
         else:
             order.append(v)
     return order
@@ -70,21 +70,38 @@ def deepcopy_value(v: Any, memo: dict[int, Any]) -> Any:
 
 # ---- pickles ----
 #
-# A pickler recurses into what an object refers to, which a long chain would not survive. So a Value pickles as a
-# list of _Nodes, operands first: each is saved when its operands already are. A node has one _Node as long as
-# any pickler holds it, so that Values which share a graph still share it when they are loaded.
+# A pickler recurses into what an object refers to, which a long chain would not survive. So a Value is pickled as
+# its _Node, and a _Node as a list of the _Nodes upstream, operands first, before what it says itself: each finds its
+# operands already saved. A Value has one _Node as long as any pickler holds it, so that Values which share a graph
+# still share it when they are loaded.
 
 
 class _Node:
-    __slots__ = ("__weakref__", "value")
+    __slots__ = ("__weakref__", "pickled", "value")
 
     def __init__(self, value: Any) -> None:
         self.value = value
+        self.pickled = 0  # by how many picklers: each asks once, and then remembers
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        v = self.value
+        v, before = self.value, self.pickled
+        # what was pickled more often than this node is already in the pickle at hand
+        upstream = topological_order(v, _PickledMoreThan(before))
+        self.pickled += 1
+        nodes = tuple(_node(x) for x in upstream if x is not v)
         operands = tuple(_node(x) for x in v.operands)
-        return _rebuild, (backends.type_of(v)._pygrad_backend, operands, *_described(v))
+        return _rebuild, (nodes, backends.type_of(v)._pygrad_backend, operands, *_described(v))
+
+
+class _PickledMoreThan:
+    """The ids of the Values whose node was pickled by more than so many picklers."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def __contains__(self, key: object) -> bool:
+        node = _nodes.get(key)  # type: ignore[call-overload]
+        return node is not None and node.pickled > self.times
 
 
 _nodes: weakref.WeakValueDictionary[int, _Node] = weakref.WeakValueDictionary()  # by id of the Value
@@ -100,15 +117,15 @@ def _node(v: Any) -> _Node:
 def reduce_value(v: Any, protocol: int = 2) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """__reduce_ex__ of a Value."""
     del protocol  # the same for all
-    return _last, ([_node(x) for x in topological_order(v, _nodes)], _node(v))
+    return _loaded, (_node(v),)
 
 
-def _last(nodes: list[Any], v: Any) -> Any:
-    del nodes  # they were listed to be loaded first
+def _loaded(v: Any) -> Any:
     return v
 
 
 def _rebuild(
+    upstream: tuple[Any, ...],
     backend: str,
     operands: tuple[Any, ...],
     name: str,
@@ -119,6 +136,7 @@ def _rebuild(
     label: str,
 ) -> Any:
     """Makes one Value from a pickle. Looks names up, and calls nothing that the pickle names."""
+    del upstream  # they stood there to be loaded first
     from .reference import OPS
 
     if not all(isinstance(x, str) for x in (backend, name, symbol, label)) or not isinstance(operands, tuple):

@@ -11,6 +11,8 @@ through a closure, is made of Python objects, and the collector can take it away
 
 from __future__ import annotations
 
+import gc
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable
@@ -23,6 +25,16 @@ from ._surface import Surface
 _arena = lib.pg_arena_new(lib.PG_ARENA_LOCKED)
 if _arena == ffi.NULL:
     raise MemoryError("no memory for the graph")
+
+# By node id. A node's handle, while it lives; (label, symbol) of the nodes that have one; and handles kept because
+# untraced nodes, which do not hold them, use a node that has a closure.
+_handles: dict[int, _Reference] = {}
+_notes: dict[int, tuple[str, str]] = {}
+_pins: dict[int, Value] = {}
+_lookup = threading.RLock()  # so that two threads that look for a node's handle find the same
+
+_collecting = False  # whether the garbage collector is at work
+_deferred: list[int] = []  # nodes whose handles it took meanwhile
 
 _new = object.__new__
 _lib_binary = lib.pg_binary
@@ -39,6 +51,38 @@ class _Reference(weakref.ref):  # type: ignore[type-arg]
     id: int
 
 
+def _released(
+    reference: _Reference,
+    handles: dict[int, _Reference] = _handles,
+    release: Callable[[Any, int], int] = lib.pg_release,
+    arena: Any = _arena,
+) -> None:
+    """A handle died: its count goes back. The defaults keep what this needs at hand while the interpreter shuts
+    down; notes are gone then."""
+    node = reference.id
+    if handles.get(node) is reference:
+        del handles[node]
+    if _collecting:
+        _deferred.append(node)
+        return
+    after = release(arena, node)
+    if after and _arena is not None:
+        _settle(after)
+
+
+def _collection(phase: str, info: dict[str, int]) -> None:
+    """The collector clears weak references before it runs finalizers, and those may still use the Value: so
+    counts that it gives back wait for its end. (A Value that a finalizer keeps alive is without a node then.)"""
+    global _collecting
+    del info
+    _collecting = phase == "start"
+    while _deferred and not _collecting:
+        _settle(lib.pg_release(_arena, _deferred.pop()))
+
+
+gc.callbacks.append(_collection)
+
+
 class _Traced:
     """What a traced handle holds: its operands, and its closure if it has one."""
 
@@ -49,28 +93,6 @@ class _Traced:
         self.hook: Callable[[], object] | None = None
 
 
-# By node id. A node's handle, while it lives; (label, symbol) of the nodes that have one; and handles kept because
-# untraced nodes, which do not hold them, use a node that has a closure.
-_handles: dict[int, _Reference] = {}
-_notes: dict[int, tuple[str, str]] = {}
-_pins: dict[int, Value] = {}
-_lookup = threading.RLock()  # so that two threads that look for a node's handle find the same
-
-
-def _released(
-    reference: _Reference,
-    handles: dict[int, _Reference] = _handles,
-    release: Callable[[Any, int], int] = lib.pg_release,
-    arena: Any = _arena,
-) -> None:
-    """A handle died. The defaults keep what it needs at hand while the interpreter shuts down."""
-    node = reference.id
-    if handles.get(node) is reference:
-        del handles[node]
-    after = release(arena, node)
-    if after:
-        _settle(after)
-
 
 def _settle(after: int) -> None:
     """Does what a release left to do: forgets the notes of dead nodes, and handles that nothing uses any more."""
@@ -80,28 +102,26 @@ def _settle(after: int) -> None:
             lib.pg_bury(_arena, node)
     if after & lib.PG_AFTER_UNPINNED:
         for node in list(_pins):
-            if lib.pg_uses(_arena, node) <= 1:
+            if lib.pg_uses(_arena, node) == 1:
                 lib.pg_set_flags(_arena, node, 0, lib.PG_NODE_PINNED)
                 _pins.pop(node, None)
 
-
-def _attach(self: Value, node: int) -> None:
-    """Makes self the handle of a node, with the count of it that the caller has."""
-    self._id = node
-    reference = _Reference(self, _released)
-    reference.id = node
-    _handles[node] = reference
 
 
 def _wrap(made: int) -> Value:
     """The handle of a node just made."""
     self: Value = _new(Value)
+    _attach(self, made)
+    return self
+
+
+def _attach(self: Value, made: int) -> None:
+    """Makes self the handle of a node, with the count of it that came with it."""
     self._id = node = made % RESULT_TRACED
     _handles[node] = reference = _Reference(self, _released)
     reference.id = node
     if made >= RESULT_TRACED:
         _trace(self)
-    return self
 
 
 def _handle_of(node: int) -> Value:
@@ -110,8 +130,19 @@ def _handle_of(node: int) -> Value:
         reference = _handles.get(node)
         self = reference() if reference else None
         if self is None:
+            fresh: Value = _new(Value)
+            reference = _Reference(fresh, _released)
+            reference.id = node
             _raise_if(lib.pg_retain(_arena, node))
-            self = _wrap(node)
+            fresh._id = node
+            # making those may have run the collector, and with it code that asked for this very handle
+            other = _handles.get(node)
+            self = other() if other else None
+            if self is None:
+                self, _handles[node] = fresh, reference
+            else:
+                del reference  # before fresh, whose death it would report
+                lib.pg_release(_arena, node)
         return self
 
 
@@ -190,15 +221,20 @@ class Value(Surface):
         number = _checks.as_float(data)
         children, symbol = _checks.as_children(_children, Value), _checks.text(_op, "_op")
         label = _checks.text(label, "label")
-        if children or symbol:
-            made = _raise_if(lib.pg_user(_arena, number, [x._id for x in children], len(children)))
+        if hasattr(self, "_id"):
+            self._init_again(number, bool(children or symbol))
+        elif children or symbol:
+            _attach(self, _raise_if(lib.pg_user(_arena, number, [x._id for x in children], len(children))))
         else:
-            made = _raise_if(lib.pg_leaf(_arena, number))
-        _attach(self, made % RESULT_TRACED)
-        if made >= RESULT_TRACED:
-            _trace(self)
-        if label or symbol:
+            _attach(self, _raise_if(lib.pg_leaf(_arena, number)))
+        if label or symbol or self._id in _notes:
             self._note(label, symbol)
+
+    def _init_again(self, number: float, computed: bool) -> None:
+        if computed or OP_NAMES[lib.pg_op(_arena, self._id)] != "leaf":
+            raise _checks.bad_init()
+        lib.pg_set_data(_arena, self._id, number)
+        lib.pg_set_grad(_arena, self._id, 0.0)
 
     # ---- attributes ----
 
@@ -341,7 +377,8 @@ class Value(Surface):
     @property
     def _backward(self) -> Callable[[], object]:
         """Runs this node's derivative step. Assign a function of no arguments for a user-defined op."""
-        return _hook_of(self) or self._step
+        hook = _hook_of(self)
+        return self._step if hook is None else hook
 
     @_backward.setter
     def _backward(self, hook: Callable[[], object]) -> None:
@@ -358,7 +395,7 @@ class Value(Surface):
 
     @_backward.deleter
     def _backward(self) -> None:
-        if _hook_of(self):
+        if _hook_of(self) is not None:
             _raise_if(lib.pg_set_flags(_arena, self._id, 0, lib.PG_NODE_HOOK))
             self._traced.hook = None
 
@@ -371,7 +408,9 @@ class Value(Surface):
         failed = 1
         try:
             while node := lib.pg_sweep_run(sweep):
-                _handle_of(node)._backward()
+                hook = _hook_of(_handle_of(node))
+                if hook is not None:
+                    hook()
             failed = 0
         finally:
             after = lib.pg_sweep_end(sweep, failed)
@@ -408,3 +447,18 @@ class Value(Surface):
     @staticmethod
     def _trim() -> None:
         lib.pg_arena_trim(_arena)
+
+
+def _after_fork_in_child() -> None:
+    global _lookup
+    _lookup = threading.RLock()
+    lib.pg_arena_unlock(_arena, 1)
+
+
+# a fork must not find another thread halfway through a change of the arena
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=lambda: lib.pg_arena_lock(_arena),
+        after_in_parent=lambda: lib.pg_arena_unlock(_arena, 0),
+        after_in_child=_after_fork_in_child,
+    )

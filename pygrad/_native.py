@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from . import _surface, backends
-from ._checks import as_children, as_float, bad_hook, bad_operand, op_error, op_symbol, operand_float, text
+from ._checks import as_children, as_float, bad_hook, bad_init, bad_operand, op_error, op_symbol, operand_float, text
 from ._ffi import lib
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "as_children",
     "as_float",
     "bad_hook",
+    "bad_init",
     "bad_operand",
     "op_error",
     "op_symbol",
@@ -31,6 +32,8 @@ def _install() -> None:
     if lib.pg_python_install(id(sys.modules[__name__])) != 0:
         raise ImportError("the native handle could not be installed; the cause was printed above")
     Value._pygrad_backend = "c"
+    Value.__name__ = "Value"  # in errors too; its __module__ stays pygrad.engine
+    del Value.pow_const  # a row of the table, but no method: that is pow
     for name in _surface.SHARED:
         setattr(Value, name, vars(_surface.Surface)[name])
 

@@ -2,11 +2,12 @@
 
 While the script runs, `micrograd`, `micrograd.engine` and `micrograd.nn` are pygrad's modules, whether or not
 micrograd is installed. The script is `__main__`, sees its own sys.argv and sys.path, and its traceback and exit
-status are its own.
+status are its own. Processes that it starts afresh (multiprocessing's spawn) know nothing of this; forked ones do.
 """
 
 from __future__ import annotations
 
+import builtins
 import os
 import sys
 import types
@@ -38,16 +39,20 @@ def run(script: str, arguments: list[str]) -> None:
     """
     with open(script, "rb") as file:
         source = file.read()
+    path = os.path.abspath(script)
     alias_micrograd()
     module = types.ModuleType("__main__")
-    module.__file__ = script
-    module.__builtins__ = __builtins__  # type: ignore[attr-defined]
+    module.__file__ = path
+    vars(module).update(__builtins__=builtins, __cached__=None)
     sys.modules["__main__"] = module
     sys.argv = [script, *arguments]
-    sys.path[0] = os.path.dirname(os.path.realpath(script))
+    folder = os.path.dirname(os.path.realpath(script))
+    if not getattr(sys.flags, "safe_path", False):  # with -P, neither `python -m` nor a script adds its folder
+        sys.path[0] = folder
 
     def show(kind: type[BaseException], error: BaseException, traceback: types.TracebackType | None) -> Any:
-        sys.__excepthook__(kind, error.with_traceback(_own_frames(traceback, script)), error.__traceback__)
+        sys.__excepthook__(kind, error.with_traceback(_own_frames(traceback, path)), error.__traceback__)
 
     sys.excepthook = show
-    exec(compile(source, script, "exec"), vars(module))  # that is the task
+    # with none of this file's own __future__ imports
+    exec(compile(source, path, "exec", dont_inherit=True), vars(module))

@@ -20,7 +20,7 @@ def load(name: str) -> Any:
 
     Raises ValueError for an unknown name; ImportError that names the remedy if the backend is not there.
     """
-    if name not in _MODULES:
+    if not isinstance(name, str) or name not in _MODULES:
         raise ValueError(f"unknown backend {name!r}: choose one of {', '.join(map(repr, NAMES))}")
     return import_module(f".{_MODULES[name]}", __package__).Value
 

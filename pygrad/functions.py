@@ -31,7 +31,7 @@ def _binary(name: str, x: Any, y: Any) -> Any:
     if _is_value(x):
         return getattr(x, name)(y)
     if _is_value(y):
-        return getattr(type(y)(_checks.as_float(x, name)), name)(y)
+        return getattr(backends.type_of(y)(_checks.as_float(x, name)), name)(y)
     return evaluate(OPS[name], _checks.as_float(x, name), _checks.as_float(y, name))
 
 

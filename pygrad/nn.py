@@ -7,7 +7,7 @@ Same constructors, reprs, parameter order and random draws as micrograd. A neuro
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from . import _checks, backends
@@ -102,6 +102,8 @@ class MLP(Module):
     """
 
     def __init__(self, nin: int, nouts: Sequence[int], *, backend: str | None = None) -> None:
+        if not isinstance(nouts, Iterable):
+            raise TypeError(f"nouts must be a sequence of layer sizes, not {type(nouts).__name__}")
         sizes = [nin, *nouts]
         last = len(sizes) - 2
         self.layers = [

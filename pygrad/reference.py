@@ -214,15 +214,19 @@ class Value(Surface):
     (Value(data=4.0, grad=1.0), -3.0, 2.0)
     """
 
-    __slots__ = ("__weakref__", "_constant", "_data", "_grad", "_hook", "_label", "_name", "_operands", "_symbol")
+    __slots__ = ("__weakref__", "_constant", "_grad", "_hook", "_label", "_name", "_operands", "_symbol", "_value")
 
     _pygrad_backend = "python"
+    _name: str  # of the op: a row of OPS, or leaf, user, sum, dot
 
     def __init__(self, data: Any, _children: Iterable[Value] = (), _op: str = "", label: str = "") -> None:
         number = _checks.as_float(data)
         children, symbol = _checks.as_children(_children, Value), _checks.text(_op, "_op")
-        self._label = _checks.text(label, "label")
-        self._data = number
+        name = _checks.text(label, "label")
+        if hasattr(self, "_name") and (children or symbol or self._name != "leaf"):
+            raise _checks.bad_init()
+        self._label = name
+        self._value = number
         self._grad = 0.0
         self._name = "user" if children or symbol else "leaf"
         self._symbol = symbol
@@ -234,7 +238,7 @@ class Value(Surface):
     def _make(cls, name: str, operands: tuple[Value, ...], data: float, constant: float = math.nan) -> Value:
         """A new node of an op of the table; its value is given."""
         self = Value.__new__(Value)
-        self._data = data
+        self._value = data
         self._grad = 0.0
         self._name = name
         self._symbol = ""
@@ -249,11 +253,11 @@ class Value(Surface):
     @property
     def data(self) -> float:
         """The number, a float."""
-        return self._data
+        return self._value
 
     @data.setter
     def data(self, x: Any) -> None:
-        self._data = _checks.as_float(x, "data")
+        self._value = _checks.as_float(x, "data")
 
     @property
     def grad(self) -> float:
@@ -295,18 +299,18 @@ class Value(Surface):
     # ---- operations ----
 
     def _unary(self, name: str) -> Value:
-        return Value._make(name, (self,), evaluate(OPS[name], self._data, 0.0))
+        return Value._make(name, (self,), evaluate(OPS[name], self._value, 0.0))
 
     def _with_constant(self, name: str, k: Any) -> Value:
         op = OPS[name]
         number = _checks.as_float(k, op.parameter)
-        return Value._make(name, (self,), evaluate(op, self._data, number), number)
+        return Value._make(name, (self,), evaluate(op, self._value, number), number)
 
     def _binary(self, name: str, other: Any) -> Any:
         y = _as_value(other)
         if y is NotImplemented:
             return y
-        return Value._make(name, (self, y), evaluate(OPS[name], self._data, y._data))
+        return Value._make(name, (self, y), evaluate(OPS[name], self._value, y._value))
 
     def _reflected(self, name: str, other: Any) -> Any:
         x = _as_value(other)
@@ -319,7 +323,7 @@ class Value(Surface):
         return k if k is NotImplemented else self._with_constant("pow_const", k)
 
     def _number(self, other: Any) -> Any:
-        return other._data if isinstance(other, Value) else _checks.operand_float(other, Value)
+        return other._value if isinstance(other, Value) else _checks.operand_float(other, Value)
 
     def _operand_error(self, name: str, other: Any) -> TypeError:
         return _checks.bad_operand(name, other)
@@ -336,9 +340,9 @@ class Value(Surface):
         Raises TypeError for what is neither a Value nor a number.
         """
         operands = tuple(Value._as_operands("sum", values))
-        total = operands[0]._data if operands else 0.0
+        total = operands[0]._value if operands else 0.0
         for x in operands[1:]:
-            total = total + x._data
+            total = total + x._value
         return Value._make("sum", operands, total)
 
     @staticmethod
@@ -353,8 +357,8 @@ class Value(Surface):
         w = tuple(Value._as_operands("dot", weights))
         x = tuple(Value._as_operands("dot", inputs))
         _checks.need_same_length(w, x)
-        products = [wi._data * xi._data for wi, xi in zip(w, x)]
-        terms = [b._data for b in start] + products
+        products = [wi._value * xi._value for wi, xi in zip(w, x)]
+        terms = [b._value for b in start] + products
         total = terms[0] if terms else 0.0
         for term in terms[1:]:
             total = total + term
@@ -372,21 +376,21 @@ class Value(Surface):
             n = len(operands) // 2
             weights, bias, inputs = operands[:n], operands[n : len(operands) - n], operands[len(operands) - n :]
             for w, x in zip(weights, inputs):
-                w._grad += g * x._data
+                w._grad += g * x._value
             for b in bias:
                 b._grad += g
             for w, x in zip(weights, inputs):
-                x._grad += g * w._data
+                x._grad += g * w._value
         elif self._name in OPS:
-            y = operands[1]._data if len(operands) == 2 else self._constant
-            contributions = OPS[self._name].gradients(g, operands[0]._data, y, self._data)
+            y = operands[1]._value if len(operands) == 2 else self._constant
+            contributions = OPS[self._name].gradients(g, operands[0]._value, y, self._value)
             for operand, contribution in zip(operands, contributions):
                 operand._grad += contribution
 
     @property
     def _backward(self) -> Callable[[], object]:
         """Runs this node's derivative step. Assign a function of no arguments for a user-defined op."""
-        return self._hook or self._step
+        return self._step if self._hook is None else self._hook
 
     @_backward.setter
     def _backward(self, hook: Callable[[], object]) -> None:
@@ -407,11 +411,15 @@ class Value(Surface):
         accumulates. If a user-defined _backward raises, every gradient is put back and the exception goes on.
         """
         order = topological_order(self)
-        before = [(v, v._grad) for v in order] if any(v._hook for v in order) else []
+        steps = [v for v in reversed(order) if v._name != "leaf"]
+        before = [(v, v._grad) for v in order] if any(v._hook is not None for v in steps) else []
         self._grad = 1.0
         try:
-            for v in reversed(order):
-                v._backward()
+            for v in steps:
+                if v._hook is None:
+                    v._step()
+                else:
+                    v._hook()
         except BaseException:
             for v, grad in before:
                 v._grad = grad
@@ -420,7 +428,7 @@ class Value(Surface):
     # ---- the rest of the object ----
 
     def __repr__(self) -> str:
-        return f"Value(data={self._data!r}, grad={self._grad!r})"
+        return f"Value(data={self._value!r}, grad={self._grad!r})"
 
     def _state(self) -> tuple[str, float, bool]:
         """For copies: the op's name, its constant, and whether a closure belongs to it."""

@@ -12,8 +12,8 @@ enum { FREE, LEAF, CONST, USER, NEG, ADD, SUB, MUL, DIV, POW_CONST, EXP, LOG, SQ
        LEAKY, ABS, MAXIMUM, MINIMUM, SUM, DOT, OPS };
 
 static const char *const op_names[OPS] = {"free", "leaf", "const", "user", "neg", "add", "sub", "mul", "div",
-    "pow_const", "exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "relu", "leaky_relu", "abs", "maximum", "minimum",
-    "sum", "dot"};
+    "pow_const", "exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "relu", "leaky_relu", "abs", "maximum",
+    "minimum", "sum", "dot"};
 static int codes[OPS];
 
 typedef struct {
