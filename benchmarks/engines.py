@@ -6,6 +6,7 @@ peers.py. Listing the engines imports none of them.
 
 from __future__ import annotations
 
+import gc
 import math
 import types
 from collections.abc import Callable
@@ -71,6 +72,11 @@ def _pygrad_scalars(backend: str) -> Scalars:
     )
 
 
+def _uncollected_scalars(backend: str) -> Scalars:
+    gc.disable()
+    return _pygrad_scalars(backend)
+
+
 # ---- plain floats ----
 
 
@@ -118,6 +124,7 @@ ENGINES = {
             nn=True,
         ),
         Engine("cffi", "pygrad cffi", (), partial(_pygrad_trainer, "cffi"), partial(_pygrad_scalars, "cffi")),
+        Engine("cffi-uncollected", "pygrad cffi, collector off", scalars=partial(_uncollected_scalars, "cffi")),
         Engine(
             "python",
             "pygrad python (reference)",

@@ -213,8 +213,10 @@ def targets(tables: Mapping[str, Table]) -> list[Target]:
         parts = [_number(tables, "wide-100000", row, key) for key in ("forward", "backward")]
         return None if None in parts else sum(x for x in parts if x is not None)
 
-    gained = ratio(both("micrograd-uncollected"), both("cffi"))
-    add("wide: forward + backward on cffi, times micrograd without collector", gained, 3, unit=" x", at_least=True)
+    for row, which in (("cffi", "with"), ("cffi-uncollected", "without")):
+        gained = ratio(both("micrograd-uncollected"), both(row))
+        title = f"wide: forward + backward on cffi {which} collector, times micrograd without"
+        add(title, gained, 3, unit=" x", at_least=True)
 
     ops = _number(tables, "memory", "c, chain", "ops")
     held, dropped = (_number(tables, "memory", "c, chain", key) for key in ("graph", "dropped"))
