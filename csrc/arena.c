@@ -19,6 +19,9 @@
 #define PG_KEEP_SEGMENTS 256u
 /* Arrays from this size on ask for huge pages: half the time of a graph of 10**7 nodes went into page faults. */
 #define PG_HUGE_BYTES (UINT64_C(64) << 20)
+/* From as many segments on (64 MB of nodes), an array that must grow grows by this further factor. */
+#define PG_HUGE_SEGMENTS 512u
+#define PG_AMPLE 16u
 /* Words of dead operand lists that are kept: 16 MB, or twice what the living take. */
 #define PG_KEEP_WORDS (UINT64_C(4) << 20)
 
@@ -79,13 +82,8 @@ static void prefer_huge_pages(void *memory, size_t bytes) {
 #endif
 }
 
-/* Room for one more segment. Each array may have grown when another fails: capacity counts the smallest. */
-static int grow_segments(pg_arena *arena) {
-    uint32_t capacity = arena->segment_capacity;
-    if (arena->segment_count < capacity) return PG_OK;
-    const uint32_t most = PG_MAX_NODES >> PG_SEGMENT_BITS;
-    if (capacity >= most) return PG_ERR_FULL;
-    capacity = capacity < 2 ? 2 : capacity > most / 2 ? most : capacity * 2;
+/* Memory for so many segments. Each array may have grown when another fails: capacity counts the smallest. */
+static int resize_segments(pg_arena *arena, uint32_t capacity) {
     uint64_t nodes = (uint64_t)capacity << PG_SEGMENT_BITS;
     void *memory = pg_resize(arena->nodes, nodes, sizeof *arena->nodes);
     if (!memory) return PG_ERR_NOMEM;
@@ -100,6 +98,21 @@ static int grow_segments(pg_arena *arena) {
     arena->segments = memory;
     arena->segment_capacity = capacity;
     return PG_OK;
+}
+
+/* Room for one more segment. Small arrays double. A large one asks for much more at once: what is not touched takes
+ * no memory, and moving huge pages costs more than they save. */
+static int grow_segments(pg_arena *arena) {
+    uint32_t capacity = arena->segment_capacity;
+    if (arena->segment_count < capacity) return PG_OK;
+    const uint32_t most = PG_MAX_NODES >> PG_SEGMENT_BITS;
+    if (capacity >= most) return PG_ERR_FULL;
+    uint32_t doubled = capacity < 2 ? 2 : capacity > most / 2 ? most : capacity * 2;
+    if (doubled >= PG_HUGE_SEGMENTS) {
+        uint32_t ample = doubled > most / PG_AMPLE ? most : doubled * PG_AMPLE;
+        if (resize_segments(arena, ample) == PG_OK) return PG_OK;
+    }
+    return resize_segments(arena, doubled);
 }
 
 static void add_segment(pg_arena *arena) {
