@@ -14,8 +14,6 @@ import threading
 
 import pytest
 
-from pygrad._ffi import lib  # noqa: F401  # the extension is there
-
 
 class Evil:
     """A number whose conversion does something else first."""
