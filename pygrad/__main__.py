@@ -73,10 +73,10 @@ def main(argv: list[str] | None = None) -> int:
     """Runs a command; returns the exit status. 2 for a wrong command line."""
     parser = _parser()
     arguments = sys.argv[1:] if argv is None else argv
-    options, own = parser.parse_args(arguments), None
-    if options.command == "run" and "--" in options.arguments + arguments:
+    options = parser.parse_args(arguments)
+    if options.command == "run" and "--" in arguments:
         # argparse drops a "--"; to the script it is an argument like any other
-        own = arguments[arguments.index(options.script, arguments.index("run") + 1) + 1 :]
+        options.arguments = arguments[arguments.index(options.script, arguments.index("run") + 1) + 1 :]
     if options.version:
         import pygrad
 
@@ -94,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
 
         if not os.path.isfile(options.script):
             parser.error(f"no such script: {options.script}")
-        _script.run(options.script, options.arguments if own is None else own)
+        _script.run(options.script, options.arguments)
         return 0
     if options.command == "demo":
         from . import backends, demo

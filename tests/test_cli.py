@@ -98,6 +98,13 @@ def test_run_exits_as_the_script_does(command, body, status):
     assert out.returncode in (status, 130 if status == -2 else status)
 
 
+def test_run_hands_on_a_double_dash(command):
+    script = "import sys; print(sys.argv)"
+    for arguments in (["--", "a", "--b"], ["a", "--", "--"]):
+        out = command("run", "script.py", *arguments, script=script)
+        assert out.stdout == f"{['script.py', *arguments]}\n"
+
+
 def test_run_reads_the_environment(command):
     script = "import micrograd.engine as e; print(e.Value._pygrad_backend)"
     out = command("run", "script.py", script=script, PYGRAD_BACKEND="cffi")
