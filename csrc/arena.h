@@ -15,7 +15,7 @@
  *     or in limbo.
  *   - An operand was alive when its node was made, and is held by it: the graph is acyclic.
  *   - PG_MAX_NODES * 2 operands and PG_MAX_WORDS ids in lists cannot overflow the 32-bit refs.
- *   - The ids of an n-ary node stand in operand lists: sum and user: a; dot: a = weights and bias, b = inputs.
+ *   - The ids of an n-ary node stand in operand lists: sum, logsumexp and user: a; dot: a = weights and bias, b = inputs.
  */
 #ifndef PG_ARENA_H
 #define PG_ARENA_H
@@ -30,7 +30,18 @@
 #define PG_ENUM_K(code, ID, name, symbol, doc, constant, DEFAULT, STATUS, VALUE, DX) PG_OP_##ID = code,
 #define PG_ENUM_B(code, ID, name, symbol, doc, STATUS, VALUE, DX, DY) PG_OP_##ID = code,
 #define PG_ENUM_N(code, ID, name, symbol, doc, TERM, DX, DY) PG_OP_##ID = code,
-enum { PG_OP_TABLE(PG_ENUM_S, PG_ENUM_U, PG_ENUM_K, PG_ENUM_B, PG_ENUM_N) PG_OP_COUNT };
+#define PG_ENUM_R(code, ID, name, symbol, doc, TERM, VALUE, DX) PG_OP_##ID = code,
+enum { PG_OP_TABLE(PG_ENUM_S, PG_ENUM_U, PG_ENUM_K, PG_ENUM_B, PG_ENUM_N, PG_ENUM_R) PG_OP_COUNT };
+
+/* One bit an op: those whose operands stand in lists. */
+#define PG_NARROW_S(code, ID, name, symbol)
+#define PG_NARROW_U(code, ID, name, symbol, doc, STATUS, VALUE, DX)
+#define PG_NARROW_K(code, ID, name, symbol, doc, constant, DEFAULT, STATUS, VALUE, DX)
+#define PG_NARROW_B(code, ID, name, symbol, doc, STATUS, VALUE, DX, DY)
+#define PG_WIDE_N(code, ID, name, symbol, doc, TERM, DX, DY) | UINT64_C(1) << code
+#define PG_WIDE_R(code, ID, name, symbol, doc, TERM, VALUE, DX) | UINT64_C(1) << code
+#define PG_WIDE_OPS \
+    (UINT64_C(1) << PG_OP_USER PG_OP_TABLE(PG_NARROW_S, PG_NARROW_U, PG_NARROW_K, PG_NARROW_B, PG_WIDE_N, PG_WIDE_R))
 
 #if defined(__GNUC__) || defined(__clang__)
 #define PG_LIKELY(e) __builtin_expect(!!(e), 1)
@@ -127,7 +138,7 @@ static inline const pg_id *pg_list_ids(const pg_arena *arena, pg_list list) {
 
 static inline int pg_is_leaf(const pg_node *node) { return node->op <= PG_OP_CONST; }
 
-static inline int pg_is_wide(int op) { return op == PG_OP_USER || op >= PG_OP_SUM; }
+static inline int pg_is_wide(int op) { return (int)(PG_WIDE_OPS >> op & 1); }
 
 static inline int pg_alive(const pg_arena *arena, pg_id id) {
     return id != PG_NONE && id >> PG_SEGMENT_BITS < arena->segment_count && arena->nodes[id].op != PG_OP_FREE;

@@ -30,7 +30,8 @@ static const pg_op_info op_infos[PG_OP_COUNT] = {
     [code] = {name, symbol, doc, constant, PG_KIND_CONSTANT, DEFAULT},
 #define PG_INFO_B(code, ID, name, symbol, doc, STATUS, VALUE, DX, DY) [code] = {name, symbol, doc, "", PG_KIND_BINARY, 0.0},
 #define PG_INFO_N(code, ID, name, symbol, doc, TERM, DX, DY) [code] = {name, symbol, doc, "", PG_KIND_NARY, 0.0},
-    PG_OP_TABLE(PG_INFO_S, PG_INFO_U, PG_INFO_K, PG_INFO_B, PG_INFO_N)};
+#define PG_INFO_R(code, ID, name, symbol, doc, TERM, VALUE, DX) [code] = {name, symbol, doc, "", PG_KIND_NARY, 0.0},
+    PG_OP_TABLE(PG_INFO_S, PG_INFO_U, PG_INFO_K, PG_INFO_B, PG_INFO_N, PG_INFO_R)};
 
 size_t pg_op_count(void) { return PG_OP_COUNT; }
 
@@ -184,13 +185,26 @@ static pg_result wide_node(pg_arena *arena, int op, double data, const pg_id *fi
         (void)g, (void)x, (void)y;                                          \
         return DY;                                                          \
     }
-PG_OP_TABLE(PG_SKIP_S, PG_SKIP_U, PG_SKIP_K, PG_SKIP_B, PG_TERM_N)
+#define PG_TERM_R(code, ID, name, symbol, doc, TERM, VALUE, DX)                                 \
+    static inline double term_##ID(double x, double m) { return TERM; }                         \
+    static inline double value_##ID(double m, double s) { return VALUE; }                       \
+    static inline double term_##ID##_dx(double g, double x, double z) { return DX; }
+PG_OP_TABLE(PG_SKIP_S, PG_SKIP_U, PG_SKIP_K, PG_SKIP_B, PG_TERM_N, PG_TERM_R)
 
 pg_result pg_apply_sum(pg_arena *arena, const pg_id *x, size_t n) {
     const pg_node *nodes = arena->nodes;
     double z = n > 0 ? term_SUM(nodes[x[0]].data, 0.0) : 0.0;
     for (size_t i = 1; i < n; i++) z += term_SUM(nodes[x[i]].data, 0.0);
     return wide_node(arena, PG_OP_SUM, z, x, n, PG_NONE, NULL, 0);
+}
+
+pg_result pg_apply_logsumexp(pg_arena *arena, const pg_id *x, size_t n) {
+    const pg_node *nodes = arena->nodes;
+    double m = -INFINITY, s = 0.0;
+    for (size_t i = 0; i < n; i++)
+        if (!(nodes[x[i]].data <= m) && !isnan(m)) m = nodes[x[i]].data;
+    for (size_t i = 0; i < n; i++) s += term_LOGSUMEXP(nodes[x[i]].data, m);
+    return wide_node(arena, PG_OP_LOGSUMEXP, value_LOGSUMEXP(m, s), x, n, PG_NONE, NULL, 0);
 }
 
 pg_result pg_apply_dot(pg_arena *arena, const pg_id *w, const pg_id *x, size_t n, pg_id bias) {
@@ -214,6 +228,11 @@ pg_result pg_apply_user(pg_arena *arena, double data, const pg_id *operands, siz
 pg_result pg_sum(pg_arena *arena, const pg_id *x, size_t n) {
     enter(arena);
     return leave(arena, all_alive(arena, x, n) ? pg_apply_sum(arena, x, n) : PG_ERR_ID);
+}
+
+pg_result pg_logsumexp(pg_arena *arena, const pg_id *x, size_t n) {
+    enter(arena);
+    return leave(arena, all_alive(arena, x, n) ? pg_apply_logsumexp(arena, x, n) : PG_ERR_ID);
 }
 
 pg_result pg_dot(pg_arena *arena, const pg_id *w, const pg_id *x, size_t n, pg_id bias) {
@@ -435,6 +454,14 @@ static void step_sum(pg_arena *arena, const pg_node *node) {
     for (uint32_t i = 0; i < n; i++) nodes[x[i]].grad += term_SUM_dx(g, nodes[x[i]].data, 0.0);
 }
 
+static void step_logsumexp(pg_arena *arena, const pg_node *node) {
+    pg_node *nodes = arena->nodes;
+    const pg_id *x = pg_list_ids(arena, node->a);
+    uint32_t n = pg_list_count(arena, node->a);
+    double g = node->grad, z = node->data;
+    for (uint32_t i = 0; i < n; i++) nodes[x[i]].grad += term_LOGSUMEXP_dx(g, nodes[x[i]].data, z);
+}
+
 static void step_dot(pg_arena *arena, const pg_node *node) {
     pg_node *nodes = arena->nodes;
     const pg_id *w = pg_list_ids(arena, node->a), *x = pg_list_ids(arena, node->b);
@@ -452,6 +479,7 @@ static inline void step(pg_arena *arena, const pg_node *node) {
     if (PG_UNLIKELY(pg_is_wide(op))) {
         if (op == PG_OP_SUM) step_sum(arena, node);
         if (op == PG_OP_DOT) step_dot(arena, node);
+        if (op == PG_OP_LOGSUMEXP) step_logsumexp(arena, node);
         return;
     }
     pg_node *nx = &nodes[node->a], *ny = &nodes[node->b];
@@ -464,7 +492,7 @@ static inline void step(pg_arena *arena, const pg_node *node) {
 #define PG_STEP_B(code, ID, name, symbol, doc, STATUS, VALUE, DX, DY) \
     case PG_OP_##ID: nx->grad += (DX); ny->grad += (DY); break;
     switch (op) {
-        PG_OP_TABLE(PG_SKIP_S, PG_STEP_U, PG_STEP_K, PG_STEP_B, PG_SKIP_N)
+        PG_OP_TABLE(PG_SKIP_S, PG_STEP_U, PG_STEP_K, PG_STEP_B, PG_SKIP_N, PG_SKIP_R)
     default: break; /* a leaf */
     }
 }

@@ -16,6 +16,7 @@ PG_INLINE double pg_value(int op, double x, double y, int *status) {
     (void)k;
 #define PG_SKIP_S(code, ID, name, symbol)
 #define PG_SKIP_N(code, ID, name, symbol, doc, TERM, DX, DY)
+#define PG_SKIP_R(code, ID, name, symbol, doc, TERM, VALUE, DX)
 #define PG_VALUE_U(code, ID, name, symbol, doc, STATUS, VALUE, DX) \
     case PG_OP_##ID: z = (VALUE); error = (STATUS); break;
 #define PG_VALUE_K(code, ID, name, symbol, doc, constant, DEFAULT, STATUS, VALUE, DX) \
@@ -23,7 +24,7 @@ PG_INLINE double pg_value(int op, double x, double y, int *status) {
 #define PG_VALUE_B(code, ID, name, symbol, doc, STATUS, VALUE, DX, DY) \
     case PG_OP_##ID: z = (VALUE); error = (STATUS); break;
     switch (op) {
-        PG_OP_TABLE(PG_SKIP_S, PG_VALUE_U, PG_VALUE_K, PG_VALUE_B, PG_SKIP_N)
+        PG_OP_TABLE(PG_SKIP_S, PG_VALUE_U, PG_VALUE_K, PG_VALUE_B, PG_SKIP_N, PG_SKIP_R)
     default: break;
     }
     *status = error;
@@ -87,6 +88,7 @@ PG_INLINE pg_result pg_apply_number(pg_arena *arena, int op, pg_id x, double num
 
 /* The n-ary ops, for callers that checked the ids. */
 pg_result pg_apply_sum(pg_arena *arena, const pg_id *x, size_t n);
+pg_result pg_apply_logsumexp(pg_arena *arena, const pg_id *x, size_t n);
 pg_result pg_apply_dot(pg_arena *arena, const pg_id *w, const pg_id *x, size_t n, pg_id bias);
 pg_result pg_apply_user(pg_arena *arena, double data, const pg_id *operands, size_t n);
 

@@ -54,14 +54,16 @@ static inline int pg_f_pow_status(double x, double y, double z) {
     return PG_OVERFLOWS(z, 1);
 }
 
-/* Five kinds of row, each handed to its own macro (X-macro):
+/* Six kinds of row, each handed to its own macro (X-macro):
  *   S(code, ID, name, symbol)                                    no formula
  *   U(code, ID, name, symbol, doc, STATUS, VALUE, DX)            one operand
  *   K(code, ID, name, symbol, doc, constant, DEFAULT, STATUS, VALUE, DX)   one operand and a constant k
  *   B(code, ID, name, symbol, doc, STATUS, VALUE, DX, DY)        two operands
  *   N(code, ID, name, symbol, doc, TERM, DX, DY)                 any number: a left-to-right sum of TERMs
+ *   R(code, ID, name, symbol, doc, TERM, VALUE, DX)              any number: m is the largest operand (a nan wins;
+ *                                                                -inf if there is none), s the sum of TERMs
  */
-#define PG_OP_TABLE(S, U, K, B, N)                                                                              \
+#define PG_OP_TABLE(S, U, K, B, N, R)                                                                              \
     S(0, FREE, "free", "")   /* an unused slot */                                                               \
     S(1, LEAF, "leaf", "")   /* an independent value */                                                         \
     S(2, CONST, "const", "") /* the k of a K row: never an operand, never seen */                               \
@@ -98,6 +100,8 @@ static inline int pg_f_pow_status(double x, double y, double z) {
     B(26, MINIMUM, "minimum", "minimum", "the smaller; a nan wins; a tie shares the gradient", PG_OK,           \
       x <= y || isnan(x) ? x : y, x == y ? 0.5 * g : x > y ? 0.0 : g, x == y ? 0.5 * g : x < y ? 0.0 : g)       \
     N(27, SUM, "sum", "sum", "x0 + x1 + ..., left to right", x, g, 0.0)                                         \
-    N(28, DOT, "dot", "dot", "b + w0 * x0 + w1 * x1 + ..., left to right", x *y, g *y, g *x)
+    N(28, DOT, "dot", "dot", "b + w0 * x0 + w1 * x1 + ..., left to right", x *y, g *y, g *x)               \
+    R(29, LOGSUMEXP, "logsumexp", "logsumexp", "log(e ** x0 + e ** x1 + ...), without overflow", exp(x - m),        \
+      isinf(m) ? m : m + log(s), g *exp(x - z))
 
 #endif

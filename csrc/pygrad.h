@@ -101,6 +101,8 @@ pg_result pg_binary_right(pg_arena *arena, int op, pg_id x, double y);
 pg_result pg_binary_left(pg_arena *arena, int op, double x, pg_id y);
 /* x[0] + x[1] + ...; n = 0 gives 0.0. */
 pg_result pg_sum(pg_arena *arena, const pg_id *x, size_t n);
+/* log(e ** x[0] + e ** x[1] + ...); n = 0 gives -inf. */
+pg_result pg_logsumexp(pg_arena *arena, const pg_id *x, size_t n);
 /* bias + w[0]*x[0] + ...; bias PG_NONE: starts from the first product; n = 0: the bias, or 0.0. */
 pg_result pg_dot(pg_arena *arena, const pg_id *w, const pg_id *x, size_t n, pg_id bias);
 /* A user-defined op: the operands and the result's data are the caller's. */

@@ -443,7 +443,8 @@ static PyObject *checked(PyObject *result, const char *name, PyObject *operand) 
         return checked(result, name, other);                                \
     }
 #define PG_METHOD_N(code, ID_, name, symbol, doc, TERM, DX, DY)
-PG_OP_TABLE(PG_METHOD_S, PG_METHOD_U, PG_METHOD_K, PG_METHOD_B, PG_METHOD_N)
+#define PG_METHOD_R(code, ID_, name, symbol, doc, TERM, VALUE, DX)
+PG_OP_TABLE(PG_METHOD_S, PG_METHOD_U, PG_METHOD_K, PG_METHOD_B, PG_METHOD_N, PG_METHOD_R)
 
 /* ---- n-ary ---- */
 
@@ -531,18 +532,27 @@ static int operands_from(operand_list *list, PyObject *sequence, const char *wha
     return status > 0 ? 0 : -1;
 }
 
-static PyObject *value_sum(PyObject *unused, PyObject *values) {
-    (void)unused;
+static PyObject *reduced(PyObject *values, int op, pg_result (*apply)(pg_arena *, const pg_id *, size_t)) {
     operand_list x;
     PyObject *result = NULL;
     int quick = operands_quick(&x, values);
     if (quick < 0) return NULL;
-    if (quick || operands_from(&x, values, "sum") == 0) {
-        pg_result made = pg_apply_sum(arena, x.ids, x.count);
-        result = made >= 0 ? wrap(made) : raise_status((int)made, PG_OP_SUM, 0.0, 0.0);
+    if (quick || operands_from(&x, values, pg_op_describe(op)->name) == 0) {
+        pg_result made = apply(arena, x.ids, x.count);
+        result = made >= 0 ? wrap(made) : raise_status((int)made, op, 0.0, 0.0);
     }
     operands_drop(&x);
     return result;
+}
+
+static PyObject *value_sum(PyObject *unused, PyObject *values) {
+    (void)unused;
+    return reduced(values, PG_OP_SUM, pg_apply_sum);
+}
+
+static PyObject *value_logsumexp(PyObject *unused, PyObject *values) {
+    (void)unused;
+    return reduced(values, PG_OP_LOGSUMEXP, pg_apply_logsumexp);
 }
 
 static PyObject *dot_of(const operand_list *w, const operand_list *x, pg_id bias) {
@@ -984,9 +994,12 @@ static PyMemberDef members[] = {
 #define PG_DEF_B(code, ID_, name, symbol, doc, STATUS, VALUE, DX, DY) \
     {name, method_##ID_, METH_O, name "($self, other, /)\n--\n\n" doc ", x this Value and y the other."},
 #define PG_DEF_N(code, ID_, name, symbol, doc, TERM, DX, DY)
+#define PG_DEF_R(code, ID_, name, symbol, doc, TERM, VALUE, DX)
 static PyMethodDef methods[] = {
-    PG_OP_TABLE(PG_DEF_S, PG_DEF_U, PG_DEF_K, PG_DEF_B, PG_DEF_N)
+    PG_OP_TABLE(PG_DEF_S, PG_DEF_U, PG_DEF_K, PG_DEF_B, PG_DEF_N, PG_DEF_R)
     {"sum", value_sum, METH_O | METH_STATIC, "sum(values, /)\n--\n\nx0 + x1 + ..., left to right, as one node."},
+    {"logsumexp", value_logsumexp, METH_O | METH_STATIC,
+     "logsumexp(values, /)\n--\n\nlog(e ** x0 + e ** x1 + ...), without overflow, as one node."},
     {"dot", (PyCFunction)(void (*)(void))value_dot, METH_FASTCALL | METH_KEYWORDS | METH_STATIC,
      "dot(weights, inputs, bias=None)\n--\n\nbias + w0 * x0 + w1 * x1 + ..., left to right, as one node."},
     {"backward", value_backward, METH_NOARGS,

@@ -143,7 +143,7 @@ def _rebuild(
         raise ValueError("not a pickle of a pygrad Value: its fields have the wrong types")
     kind = OPS[name].kind if name in OPS else name
     counts = {"unary": 1, "constant": 1, "binary": 2, "leaf": 0}
-    if kind not in {"unary", "constant", "binary", "leaf", "user", "sum", "dot"}:
+    if kind not in {"unary", "constant", "binary", "leaf", "user", "sum", "dot", "logsumexp"}:
         raise ValueError(f"a pickle names the op {name!r}, which this version of pygrad does not know")
     if counts.get(kind, len(operands)) != len(operands):
         raise ValueError(f"a pickle gives the op {name!r} {len(operands)} operands")

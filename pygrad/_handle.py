@@ -344,6 +344,12 @@ class Value(Surface):
         return _wrap(_raise_if(lib.pg_sum(_arena, [v._id for v in x], len(x))))
 
     @staticmethod
+    def logsumexp(values: Iterable[Any], /) -> Value:
+        """log(e ** x0 + e ** x1 + ...), without overflow, as one node. Numbers become leaves; no values: -inf."""
+        x = Value._as_operands("logsumexp", values)
+        return _wrap(_raise_if(lib.pg_logsumexp(_arena, [v._id for v in x], len(x))))
+
+    @staticmethod
     def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = None) -> Value:
         """bias + w0 * x0 + w1 * x1 + ..., left to right, as one node. Without a bias: from w0 * x0 on."""
         start = None if bias is None else _checks.as_operand("dot", bias, Value)

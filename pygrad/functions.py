@@ -160,6 +160,12 @@ def sum(values: Iterable[Any]) -> Any:
     return _result(_engine_of(x).sum(x), x)
 
 
+def logsumexp(values: Iterable[Any]) -> Any:
+    """log(e ** x0 + e ** x1 + ...), without overflow, as one node; no values: -inf."""
+    x = list(values)
+    return _result(_engine_of(x).logsumexp(x), x)
+
+
 def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = None) -> Any:
     """bias + w0 * x0 + w1 * x1 + ..., left to right, as one node; without a bias, from w0 * x0 on."""
     w, x = list(weights), list(inputs)

@@ -1,29 +1,44 @@
 """Neurons, layers and multi-layer perceptrons on scalar Values, as in micrograd.nn; one code for every backend.
 
-Same constructors, reprs, parameter order and random draws as micrograd. A neuron's weighted sum is one node
-(`Value.dot`), with the additions in micrograd's order, so with its bits.
+Same constructors, reprs, parameter order and random draws as micrograd, and more options. A neuron's weighted sum is
+one node (`Value.dot`), with the additions in micrograd's order, so with its bits. Where the backend can, layers are
+prepared once and computed by one call into C; what that gives is what the neurons give one by one.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from . import _checks, backends
+from ._module import Module, Watched, changed, dropout_probability, is_value, nested
+from .init import Initialiser, generator, initialiser
+
+__all__ = ["ACTIVATIONS", "MLP", "Dropout", "Layer", "Module", "Neuron", "Sequential", "Softmax"]
+
+ACTIVATIONS = ("relu", "tanh", "sigmoid", "leaky_relu", "elu", "silu", "gelu", "softplus", "linear")
+"""The activations by name. Each but 'linear', which is none, is the method of Value of that name."""
+
+Activation = str | Callable[[Any], Any]
+
+_TITLES = {"relu": "ReLU", "leaky_relu": "LeakyReLU", "elu": "ELU", "silu": "SiLU", "gelu": "GELU"}
 
 
-class Module:
-    """Something with parameters."""
+def _activation(given: Any, what: str) -> Activation:
+    """A known name, or a function of a Value. Raises ValueError or TypeError naming `what`."""
+    if isinstance(given, str):
+        if given not in ACTIVATIONS:
+            raise ValueError(f"unknown {what}={given!r}: choose one of {', '.join(ACTIVATIONS)}, or give a function")
+        return given
+    if not callable(given):
+        raise TypeError(f"{what} must be a name or a function of a Value, not {type(given).__name__}")
+    return given  # type: ignore[no-any-return]
 
-    def zero_grad(self) -> None:
-        """Sets the gradient of every parameter to 0."""
-        for p in self.parameters():
-            p.grad = 0.0
 
-    def parameters(self) -> list[Any]:
-        """The parameters, a new list of Values."""
-        return []
+def _activated(v: Any, activation: Activation) -> Any:
+    if activation == "linear":
+        return v
+    return getattr(v, activation)() if isinstance(activation, str) else activation(v)
 
 
 def _check_inputs(x: Any, nin: int, what: str) -> None:
@@ -36,21 +51,75 @@ def _check_inputs(x: Any, nin: int, what: str) -> None:
         raise _checks.bad_count(what, nin, count)
 
 
-class Neuron(Module):
-    """relu(w . x + b), or w . x + b where nonlin is false.
+class _Prepared(Module):
+    """A module of pygrad's own: assigning to an attribute of it is noticed (see _module.changed)."""
 
-    nin: number of inputs. Weights are drawn from U(-1, 1) with `random.uniform`, the bias is 0.
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "_ready" and (name in vars(self) or name == "training"):
+            changed()
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        changed()
+        object.__delattr__(self, name)
+
+
+class Neuron(_Prepared):
+    """activation(w . x + b), the activation relu unless told otherwise.
+
+    nin: number of inputs.
+    nonlin: False for no activation, as in micrograd.
+    activation: a name of ACTIVATIONS, or a function of a Value; takes the place of nonlin.
+    weights: nin numbers (or Values, which are then used themselves); bias: a number (or Value).
+    init, bias_init: where those are not given, how they are drawn, weights first: a name or function of pygrad.init.
+    By default the weights are U(-1, 1) and the bias is 0, as in micrograd.
+    seed: of a generator for this neuron; or rng: the generator itself; by default Python's `random`.
     backend: 'c', 'cffi' or 'python'; by default the one in use.
 
-    Raises ValueError if nin is negative or the backend unknown; when called, ValueError naming both numbers
-    if there are not nin inputs.
+    Raises ValueError if nin is negative, a name unknown or a shape wrong, TypeError for a wrong type; when called,
+    ValueError naming both numbers if there are not nin inputs.
     """
 
-    def __init__(self, nin: int, nonlin: bool = True, *, backend: str | None = None) -> None:
+    def __init__(
+        self,
+        nin: int,
+        nonlin: bool = True,
+        *,
+        activation: Activation | None = None,
+        weights: Any = None,
+        bias: Any = None,
+        init: str | Initialiser = "uniform",
+        bias_init: str | Initialiser = "zeros",
+        seed: int | None = None,
+        rng: Any = None,
+        backend: str | None = None,
+        _nout: int = 1,
+    ) -> None:
         value_type = backends.value_type(backend)
-        self.w: list[Any] = [value_type(random.uniform(-1, 1)) for _ in range(_checks.size(nin, "nin"))]
-        self.b: Any = value_type(0.0)
-        self.nonlin = nonlin
+        count = _checks.size(nin, "nin")
+        if activation is None:
+            activation = "relu" if nonlin else "linear"
+        self.activation = _activation(activation, "activation")
+        draw, draw_bias = initialiser(init, "init"), initialiser(bias_init, "bias_init")
+        source = generator(seed, rng)
+        if weights is None:
+            weights = [draw(source, count, _nout) for _ in range(count)]
+        else:
+            weights = nested(weights, (count,), f"weights of Neuron({count})")
+        if bias is None:
+            bias = draw_bias(source, count, _nout)
+        self.w: list[Any] = Watched(_checks.as_operand("weights", w, value_type) for w in weights)
+        self.b: Any = _checks.as_operand("bias", bias, value_type)
+
+    @property
+    def nonlin(self) -> bool:
+        """Whether there is an activation. Setting it gives relu, or takes the activation away."""
+        return self.activation != "linear"
+
+    @nonlin.setter
+    def nonlin(self, nonlin: bool) -> None:
+        if bool(nonlin) != self.nonlin:
+            self.activation = "relu" if nonlin else "linear"
 
     def __call__(self, x: Sequence[Any]) -> Any:
         try:
@@ -58,29 +127,66 @@ class Neuron(Module):
         except (TypeError, ValueError):
             _check_inputs(x, len(self.w), repr(self))
             raise
-        return act.relu() if self.nonlin else act
+        return _activated(act, self.activation)
 
     def parameters(self) -> list[Any]:
         return [*self.w, self.b]
 
+    def _arrays(self) -> dict[str, Any]:
+        return {"weight": self.w, "bias": self.b}
+
+    def architecture(self) -> dict[str, Any]:
+        if not isinstance(self.activation, str):
+            raise TypeError(f"{self!r} has an activation of your own ({self.activation!r}), which cannot be described")
+        return {"type": "Neuron", "nin": len(self.w), "activation": self.activation}
+
+    def _title(self) -> str:
+        if not isinstance(self.activation, str):
+            return getattr(self.activation, "__name__", type(self.activation).__name__)
+        return _TITLES.get(self.activation, self.activation.capitalize())
+
     def __repr__(self) -> str:
-        return f"{'ReLU' if self.nonlin else 'Linear'}Neuron({len(self.w)})"
+        return f"{self._title()}Neuron({len(self.w)})"
 
 
-class Layer(Module):
+class Layer(_Prepared):
     """nout neurons on the same nin inputs. Gives a list of Values, or the one Value where nout is 1.
 
-    Further arguments go to each Neuron.
+    weights: of shape (nout, nin); biases: of shape (nout,). The other options are those of Neuron.
+
+    Raises what Neuron raises.
     """
 
-    def __init__(self, nin: int, nout: int, **kwargs: Any) -> None:
-        self.neurons = [Neuron(nin, **kwargs) for _ in range(_checks.size(nout, "nout"))]
+    def __init__(
+        self,
+        nin: int,
+        nout: int,
+        nonlin: bool = True,
+        *,
+        activation: Activation | None = None,
+        weights: Any = None,
+        biases: Any = None,
+        seed: int | None = None,
+        rng: Any = None,
+        **options: Any,
+    ) -> None:
+        count, width = _checks.size(nout, "nout"), _checks.size(nin, "nin")
+        what = f"Layer({width}, {count})"
+        rows = [None] * count if weights is None else nested(weights, (count, width), f"weights of {what}")
+        bias_of = [None] * count if biases is None else nested(biases, (count,), f"biases of {what}")
+        source = generator(seed, rng)
+        self.neurons: list[Neuron] = Watched(
+            Neuron(
+                width, nonlin, activation=activation, weights=row, bias=b, rng=source, _nout=count, **options
+            )
+            for row, b in zip(rows, bias_of)
+        )
 
     def __call__(self, x: Any) -> Any:
-        """x: nin Values or numbers; or one Value, which is what a layer of one neuron gives."""
+        """x: nin Values or numbers, in a list, tuple or array; or one Value, as a layer of one neuron gives it."""
         if self.neurons:
             first = self.neurons[0]
-            if not isinstance(x, (list, tuple)) and isinstance(x, backends.type_of(first.b)):
+            if is_value(x):
                 x = [x]
             _check_inputs(x, len(first.w), repr(first))
             x = first.b._as_operands(repr(first), x)  # a number becomes one leaf, not one a neuron
@@ -90,33 +196,207 @@ class Layer(Module):
     def parameters(self) -> list[Any]:
         return [p for n in self.neurons for p in n.parameters()]
 
+    def _arrays(self) -> dict[str, Any]:
+        if not all(type(n) is Neuron for n in self.neurons):
+            return super()._arrays()
+        return {"weight": [n.w for n in self.neurons], "bias": [n.b for n in self.neurons]}
+
+    def architecture(self) -> dict[str, Any]:
+        neurons = [n.architecture() for n in self.neurons]
+        nin = neurons[0]["nin"] if neurons else 0
+        if any(n["type"] != "Neuron" or n["nin"] != nin for n in neurons):
+            raise TypeError(f"{self!r} has neurons that differ in their inputs, which cannot be described")
+        return {"type": "Layer", "nin": nin, "nout": len(neurons), "activations": [n["activation"] for n in neurons]}
+
+    def _described(self) -> str:
+        if not self.neurons:
+            return "Layer without neurons"
+        first = self.neurons[0]
+        titles = {n._title().lower() if n._title() == n._title().capitalize() else n._title() for n in self.neurons}
+        return f"Layer {len(first.w)} -> {len(self.neurons)}, {', '.join(sorted(titles))}"
+
     def __repr__(self) -> str:
         return f"Layer of [{', '.join(str(n) for n in self.neurons)}]"
 
 
-class MLP(Module):
-    """A multi-layer perceptron: relu on every layer but the last.
+class MLP(_Prepared):
+    """A multi-layer perceptron: relu on every layer but the last, unless told otherwise.
 
-    nin: number of inputs; nouts: the sizes of the layers. MLP(2, [16, 16, 1]) has 337 parameters.
-    backend: as for Neuron.
+    nin: number of inputs; nouts: the sizes of the layers, as one list or one by one. MLP(2, [16, 16, 1]) and
+    MLP(2, 16, 16, 1) have 337 parameters.
+    activation: of the hidden layers: a name of ACTIVATIONS or a function of a Value; or one a layer, the last included.
+    output_activation: of the last layer.
+    weights, biases: one entry a layer, of shape (nout, nin) and (nout,).
+    dropout: probability with which, in training, each output of a hidden layer is set to 0 (see Dropout).
+    init, bias_init, seed, rng, backend: as for Neuron. A seed gives the same weights on every backend.
+
+    Raises what Neuron raises.
     """
 
-    def __init__(self, nin: int, nouts: Sequence[int], *, backend: str | None = None) -> None:
-        if not isinstance(nouts, Iterable):
-            raise TypeError(f"nouts must be a sequence of layer sizes, not {type(nouts).__name__}")
-        sizes = [nin, *nouts]
-        last = len(sizes) - 2
-        self.layers = [
-            Layer(sizes[i], sizes[i + 1], nonlin=i != last, backend=backend) for i in range(len(sizes) - 1)
-        ]
+    def __init__(
+        self,
+        nin: int,
+        *nouts: Any,
+        activation: Activation | Sequence[Activation] = "relu",
+        output_activation: Activation | None = None,
+        weights: Sequence[Any] | None = None,
+        biases: Sequence[Any] | None = None,
+        init: str | Initialiser = "uniform",
+        bias_init: str | Initialiser = "zeros",
+        dropout: float = 0.0,
+        seed: int | None = None,
+        rng: Any = None,
+        backend: str | None = None,
+    ) -> None:
+        sizes = [nin, *_layer_sizes(nouts)]
+        count = len(sizes) - 1
+        activations = _activations(activation, output_activation, count)
+        for given, what in ((weights, "weights"), (biases, "biases")):
+            if given is not None and len(given) != count:
+                raise ValueError(f"{what} must have one entry a layer: {count}, not {len(given)}")
+        source = generator(seed, rng)
+        self.layers: list[Layer] = Watched(
+            Layer(
+                sizes[i],
+                sizes[i + 1],
+                activation=activations[i],
+                weights=None if weights is None else weights[i],
+                biases=None if biases is None else biases[i],
+                init=init,
+                bias_init=bias_init,
+                rng=source,
+                backend=backend,
+            )
+            for i in range(count)
+        )
+        self.dropout = Dropout(dropout, rng=source) if dropout_probability(dropout, "dropout") else None
 
     def __call__(self, x: Any) -> Any:
-        for layer in self.layers:
+        """x: nin Values or numbers, in a list, tuple or array. Gives a list of Values, or the one Value."""
+        for layer in self.layers[:-1]:
             x = layer(x)
-        return x
+            if self.dropout is not None:
+                x = self.dropout(x)
+        return self.layers[-1](x) if self.layers else x
 
     def parameters(self) -> list[Any]:
         return [p for layer in self.layers for p in layer.parameters()]
 
+    def architecture(self) -> dict[str, Any]:
+        return {
+            "type": "MLP",
+            "layers": [layer.architecture() for layer in self.layers],
+            "dropout": 0.0 if self.dropout is None else self.dropout.p,
+        }
+
     def __repr__(self) -> str:
         return f"MLP of [{', '.join(str(layer) for layer in self.layers)}]"
+
+
+def _layer_sizes(nouts: tuple[Any, ...]) -> list[Any]:
+    if len(nouts) != 1 or hasattr(type(nouts[0]), "__index__"):
+        if any(isinstance(n, Iterable) for n in nouts):
+            raise TypeError("MLP takes the sizes of its layers as one list, or one by one; not both")
+        return list(nouts)
+    if not isinstance(nouts[0], Iterable) or isinstance(nouts[0], str):
+        raise TypeError(f"nouts must be a sequence of layer sizes, not {type(nouts[0]).__name__}")
+    return list(nouts[0])
+
+
+def _activations(given: Any, output: Any, count: int) -> list[Activation]:
+    """One activation a layer."""
+    if isinstance(given, (list, tuple)):
+        if len(given) != count:
+            raise ValueError(f"activation must have one entry a layer: {count}, not {len(given)}")
+        if output is not None:
+            raise ValueError("give output_activation=, or activation= with one entry a layer; not both")
+        return [_activation(a, "activation") for a in given]
+    last = "linear" if output is None else _activation(output, "output_activation")
+    return [_activation(given, "activation")] * (count - 1) + [last] * (count > 0)
+
+
+class Dropout(Module):
+    """In training, sets each of its inputs to 0 with probability p, and multiplies the others by 1 / (1 - p), so that
+    their expectation stays (Srivastava et al. 2014, inverted). In evaluation mode gives them as they are.
+
+    Takes one Value or a sequence of Values or numbers. seed, rng: of the draws; by default Python's `random`.
+
+    Raises ValueError for a p outside [0, 1).
+    """
+
+    def __init__(self, p: float = 0.5, *, seed: int | None = None, rng: Any = None) -> None:
+        self.p = dropout_probability(p, "p")
+        self._rng = generator(seed, rng)
+
+    def __call__(self, x: Any) -> Any:
+        if not self.training or self.p == 0.0:
+            return x
+        scale = 1.0 / (1.0 - self.p)
+        single = is_value(x)
+        out = [
+            v * scale if self._rng.uniform(0.0, 1.0) >= self.p else (backends.type_of(v)(0.0) if is_value(v) else 0.0)
+            for v in ([x] if single else x)
+        ]
+        return out[0] if single else out
+
+    def architecture(self) -> dict[str, Any]:
+        return {"type": "Dropout", "p": self.p}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # the module `random` cannot be copied, and needs not be
+        state = super().__getstate__()
+        if not hasattr(type(self._rng), "uniform"):
+            del state["_rng"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        vars(self).setdefault("_rng", generator(None, None))
+
+    def __repr__(self) -> str:
+        return f"Dropout({self.p!r})"
+
+
+class Softmax(Module):
+    """Probabilities from logits: e ** x_i / sum of e ** x_j; as e ** (x_i - logsumexp(x)), which never overflows.
+
+    Takes a sequence of Values or numbers; gives as many Values (numbers for numbers). For training, use
+    losses.cross_entropy on the logits instead.
+    """
+
+    def __call__(self, x: Sequence[Any]) -> list[Any]:
+        from . import functions
+
+        values = list(x)
+        total = functions.logsumexp(values)
+        return [functions.exp(v - total) for v in values]
+
+    def architecture(self) -> dict[str, Any]:
+        return {"type": "Softmax"}
+
+    def __repr__(self) -> str:
+        return "Softmax()"
+
+
+class Sequential(Module):
+    """Modules (or functions) one after the other: each is called with what the one before gave."""
+
+    def __init__(self, *modules: Callable[[Any], Any]) -> None:
+        for module in modules:
+            if not callable(module):
+                raise TypeError(f"Sequential takes modules and functions, not {type(module).__name__}")
+        self.parts = list(modules)
+
+    def __call__(self, x: Any) -> Any:
+        for part in self.parts:
+            x = part(x)
+        return x
+
+    def architecture(self) -> dict[str, Any]:
+        for part in self.parts:
+            if not isinstance(part, Module):
+                raise TypeError(f"Sequential has a function of your own ({part!r}), which cannot be described")
+        return {"type": "Sequential", "parts": [part.architecture() for part in self.parts]}  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        return f"Sequential({', '.join(map(repr, self.parts))})"

@@ -53,6 +53,13 @@ def _log(x: float) -> float:
     return math.nan if x < 0.0 else math.log(x)
 
 
+def _exp(x: float) -> float:
+    try:
+        return math.exp(x)
+    except OverflowError:
+        return math.inf
+
+
 def _sin(x: float) -> float:
     return math.nan if math.isinf(x) else math.sin(x)
 
@@ -180,7 +187,7 @@ OPS: dict[str, Op] = {
     ]
 }  # fmt: skip
 
-# Not in the table, because they take any number of operands: 'sum' and 'dot', see Value.sum and Value.dot.
+# Not in the table, because they take any number of operands: 'sum', 'logsumexp' and 'dot', see the methods of Value.
 # 'leaf' has no operands; 'user' is a user-defined op.
 
 _STATUS = {ZeroDivisionError: Status.ZERO_DIVISION, OverflowError: Status.OVERFLOW, ValueError: Status.DOMAIN}
@@ -217,7 +224,7 @@ class Value(Surface):
     __slots__ = ("__weakref__", "_constant", "_grad", "_hook", "_label", "_name", "_operands", "_symbol", "_value")
 
     _pygrad_backend = "python"
-    _name: str  # of the op: a row of OPS, or leaf, user, sum, dot
+    _name: str  # of the op: a row of OPS, or leaf, user, sum, logsumexp, dot
 
     def __init__(self, data: Any, _children: Iterable[Value] = (), _op: str = "", label: str = "") -> None:
         number = _checks.as_float(data)
@@ -292,7 +299,7 @@ class Value(Surface):
         """The op's symbol; '' for a leaf."""
         if self._name == "pow_const":
             return _checks.op_symbol("**", self._constant)
-        if self._name in ("sum", "dot"):
+        if self._name in ("sum", "logsumexp", "dot"):
             return self._name
         return OPS[self._name].symbol if self._name in OPS else self._symbol
 
@@ -346,6 +353,24 @@ class Value(Surface):
         return Value._make("sum", operands, total)
 
     @staticmethod
+    def logsumexp(values: Iterable[Any], /) -> Value:
+        """log(e ** x0 + e ** x1 + ...), without overflow, as one node. Numbers become leaves; no values: -inf.
+
+        Computed as m + log(sum of e ** (x - m)), m the largest operand (Blanchard, Higham and Higham 2021, eq. 1.3).
+        Its gradient is the softmax. Raises TypeError for what is neither a Value nor a number.
+        """
+        operands = tuple(Value._as_operands("logsumexp", values))
+        numbers = [x._value for x in operands]
+        nans = [x for x in numbers if x != x]
+        largest = nans[0] if nans else max(numbers, default=-math.inf)
+        if math.isinf(largest):
+            return Value._make("logsumexp", operands, largest)
+        total = 0.0
+        for x in numbers:
+            total = total + math.exp(x - largest)
+        return Value._make("logsumexp", operands, largest + math.log(total))
+
+    @staticmethod
     def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = None) -> Value:
         """bias + w0 * x0 + w1 * x1 + ..., left to right, as one node. Without a bias: from w0 * x0 on.
 
@@ -372,6 +397,9 @@ class Value(Surface):
         if self._name == "sum":
             for x in operands:
                 x._grad += g
+        elif self._name == "logsumexp":
+            for x in operands:
+                x._grad += g * _exp(x._value - self._value)
         elif self._name == "dot":
             n = len(operands) // 2
             weights, bias, inputs = operands[:n], operands[n : len(operands) - n], operands[len(operands) - n :]

@@ -45,7 +45,11 @@ def _instructions() -> st.SearchStrategy[Instruction]:
         return st.builds(Instruction, st.just(kind), chosen, st.tuples(*[positions] * picks), numbers)
 
     many = st.builds(
-        Instruction, st.sampled_from(["sum", "dot"]), st.just(""), st.lists(positions, max_size=9).map(tuple), ordinary
+        Instruction,
+        st.sampled_from(["sum", "dot", "logsumexp"]),
+        st.just(""),
+        st.lists(positions, max_size=9).map(tuple),
+        ordinary,
     )
     return st.one_of(
         make("leaf", [], 0, anything),
@@ -80,8 +84,8 @@ def _user_op(value_type: type, x: Any, y: Any) -> Any:
 
 def _many(value_type: Any, instruction: Instruction, at: Any) -> Any:
     chosen = [at(i) for i in instruction.picks]
-    if instruction.kind == "sum":
-        return value_type.sum([*chosen, instruction.number])
+    if instruction.kind in ("sum", "logsumexp"):
+        return getattr(value_type, instruction.kind)([*chosen, instruction.number])
     half = len(chosen) // 2
     bias = chosen[-1] if len(chosen) % 2 else None
     return value_type.dot(chosen[:half], chosen[half : 2 * half], bias)
@@ -113,7 +117,7 @@ def run(value_type: Any, program: list[Instruction]) -> list[Any]:
                 values.append(OPERATORS[instruction.name](number, at(picks[0])))
             elif instruction.kind == "user":
                 values.append(_user_op(value_type, at(picks[0]), at(picks[1])))
-            elif instruction.kind in ("sum", "dot"):
+            elif instruction.kind in ("sum", "dot", "logsumexp"):
                 values.append(_many(value_type, instruction, at))
             elif instruction.kind == "mutate":
                 at(picks[0]).data = number

@@ -346,6 +346,44 @@ def test_sum_and_dot(Value):
     assert Value.sum(range(200)).data == 19900.0
 
 
+LOGITS = [[0.0], [0.1, -2.5, 3.0], [1000.0, 1000.5, -1000.0], [-750.0, -751.0], [5.0] * 9, [1e308, -1e308], [-0.0, 0.0]]
+
+
+@pytest.mark.parametrize("numbers", LOGITS, ids=str)
+def test_logsumexp_is_the_logarithm_of_the_sum_of_powers(Value, numbers):
+    x = [Value(v) for v in numbers]
+    z = Value.logsumexp(x)
+    with mpmath.workdps(400):
+        total = mpmath.fsum(mpmath.exp(v - max(numbers)) for v in numbers)
+        exact = max(numbers) + mpmath.log(total)
+        softmax = [float(mpmath.exp(v - max(numbers)) / total) for v in numbers]
+    assert (z._op, z.operands) == ("logsumexp", tuple(x))
+    assert z.data == pytest.approx(float(exact), rel=1e-15, abs=1e-300)
+    (2 * z).backward()
+    # z is rounded, and its error comes back in each exponent
+    assert [v.grad for v in x] == pytest.approx([2 * p for p in softmax], rel=4e-16 * max(4.0, abs(z.data)), abs=1e-300)
+
+
+def test_logsumexp_at_the_edges(Value):
+    inf, nan = math.inf, math.nan
+    assert Value.logsumexp([]).data == -inf
+    assert pygrad.logsumexp([]) == -inf
+    edges = [([-inf], -inf), ([inf, 1.0], inf), ([-inf, 2.0], 2.0), ([nan, inf], nan), ([inf, nan], nan)]
+    for numbers, expected in edges:
+        assert bits(Value.logsumexp(numbers).data) == bits(expected)
+        assert bits(pygrad.logsumexp(numbers)) == bits(expected)
+    low, high = Value(-inf), Value(2.0)
+    Value.logsumexp([low, high]).backward()
+    assert (low.grad, high.grad) == (0.0, 1.0)
+    x = Value(0.0)
+    z = Value.logsumexp([x, 0.0])
+    x.data = 2000.0  # the derivative is that of the current data, and never raises
+    z.backward()
+    assert x.grad == inf
+    with pytest.raises(TypeError, match="logsumexp: expected a Value or a number, not str"):
+        Value.logsumexp(["1"])
+
+
 def test_sum_and_dot_of_one_value_many_times(Value):
     a = Value(3.0)
     d = Value.dot([a, a], [a, a], a)

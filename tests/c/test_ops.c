@@ -113,7 +113,7 @@ static const oracle_row *oracle_of(const char *name) {
 static void test_the_table(void) {
     static const char *const names[] = {"free", "leaf", "const", "user", "neg", "add", "sub", "mul", "div", "pow_const",
         "pow", "exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "softplus", "relu", "leaky_relu", "elu", "silu",
-        "gelu", "abs", "maximum", "minimum", "sum", "dot"};
+        "gelu", "abs", "maximum", "minimum", "sum", "dot", "logsumexp"};
     const int known = (int)(sizeof names / sizeof *names);
     CHECK((int)pg_op_count() >= known);
     for (int op = 0; op < known; op++) CHECK(strcmp(pg_op_describe(op)->name, names[op]) == 0);

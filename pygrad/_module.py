@@ -1,0 +1,335 @@
+"""Module: what has parameters, found in its attributes; their names, arrays, and modes. The base of pygrad.nn.
+
+Values here are only looked at and set; what a module computes is the business of its class. Also the lists that tell
+when one of their items is replaced, on which pygrad.nn relies to prepare layers once.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from . import _checks
+
+# ---- noticing changes ----
+
+_prepared: weakref.WeakSet[Any] = weakref.WeakSet()
+"""The modules that keep something prepared in `_ready`."""
+
+
+def prepared(module: Any, ready: Any) -> Any:
+    """Keeps `ready` as module._ready until anything is changed in any module: who changes what, nobody follows."""
+    module._ready = ready
+    _prepared.add(module)
+    return ready
+
+
+def changed() -> None:
+    """A parameter, a neuron, a layer or an activation was replaced somewhere: everything prepared is forgotten."""
+    while _prepared:
+        _prepared.pop()._ready = None
+
+
+def _noticed(name: str) -> Callable[..., Any]:
+    method = getattr(list, name)
+
+    def mutate(self: Any, *args: Any, **kwargs: Any) -> Any:
+        changed()
+        return method(self, *args, **kwargs)
+
+    mutate.__name__ = name
+    mutate.__doc__ = method.__doc__
+    return mutate
+
+
+class Watched(list):  # type: ignore[type-arg]
+    """A list like any other; calls changed() when an item is set, added, moved or taken away."""
+
+    for _name in (
+        "__setitem__", "__delitem__", "__iadd__", "__imul__",
+        "append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse",
+    ):  # fmt: skip
+        locals()[_name] = _noticed(_name)
+    del _name
+
+
+# ---- finding parameters ----
+
+
+def is_value(x: object) -> bool:
+    """Whether x is a Value, of whichever backend."""
+    return hasattr(type(x), "_pygrad_backend")
+
+
+def _is_parameter(x: Any) -> bool:
+    return is_value(x) and not x._op and not x.operands
+
+
+def _items(x: Any) -> Iterator[tuple[str, Any]]:
+    """What a module or a container holds, with names, in order. Names with a leading underscore are private."""
+    if isinstance(x, Module):
+        yield from ((name, item) for name, item in vars(x).items() if not name.startswith("_"))
+    elif isinstance(x, (list, tuple)):
+        yield from ((str(i), item) for i, item in enumerate(x))
+    elif isinstance(x, dict):
+        yield from ((str(key), item) for key, item in x.items())
+
+
+def _joined(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name
+
+
+def _find(x: Any, prefix: str, seen: set[int], found: list[tuple[str, Any]]) -> None:
+    """Adds the parameters under x to `found`, each once. Goes through modules and containers, not through graphs."""
+    for name, item in _items(x):
+        if id(item) in seen:
+            continue
+        where = _joined(prefix, name)
+        if is_value(item):
+            if _is_parameter(item):
+                seen.add(id(item))
+                found.append((where, item))
+        elif isinstance(item, (Module, list, tuple, dict)):
+            seen.add(id(item))
+            if isinstance(item, Module) and type(item).parameters is not Module.parameters:
+                for path, p in item.named_parameters(where):
+                    if id(p) not in seen:
+                        seen.add(id(p))
+                        found.append((path, p))
+            else:
+                _find(item, where, seen, found)
+
+
+# ---- parameters as arrays ----
+
+
+def regular_shape(x: Any) -> tuple[int, ...] | None:
+    """The shape of nested lists whose innermost items are parameters: () for one itself. None if they are ragged, hold
+    anything else, or nothing."""
+    if _is_parameter(x):
+        return ()
+    if not isinstance(x, (list, tuple)) or not x:
+        return None
+    shapes = {regular_shape(item) for item in x}
+    inner = shapes.pop()
+    return None if shapes or inner is None else (len(x), *inner)
+
+
+def flattened(x: Any) -> list[Any]:
+    """The items of nested lists, in order."""
+    return [v for item in x for v in flattened(item)] if isinstance(x, (list, tuple)) else [x]
+
+
+class Module:
+    """Something with parameters: the Values among its attributes, and those of Modules, lists, tuples and dicts there.
+
+    Derive from it, keep Values and other Modules as attributes, and define __call__. Attributes whose name begins with
+    an underscore are not searched, nor are Values that were computed from others. A class may instead define
+    parameters() itself, as in micrograd; the other methods follow it.
+    """
+
+    training: bool = True
+    """Whether modules that behave differently in training (Dropout) are to do so. See train() and eval()."""
+
+    _ready: Any = None
+
+    def parameters(self) -> list[Any]:
+        """The parameters, a new list of Values, each once, in the order in which the attributes were made."""
+        return [p for _, p in self._found("")]
+
+    def _found(self, prefix: str) -> list[tuple[str, Any]]:
+        found: list[tuple[str, Any]] = []
+        _find(self, prefix, {id(self)}, found)
+        return found
+
+    def named_parameters(self, prefix: str = "") -> list[tuple[str, Any]]:
+        """The parameters with their names, which are paths of attributes: ('layers.0.neurons.1.w.0', Value).
+
+        The order is that of parameters(). One that is in no attribute is called 'parameters.<index>'.
+        """
+        names = {id(p): name for name, p in self._found(prefix)}
+        return [
+            (names.get(id(p), _joined(prefix, f"parameters.{i}")), p) for i, p in enumerate(self.parameters())
+        ]
+
+    def zero_grad(self) -> None:
+        """Sets the gradient of every parameter to 0."""
+        for p in self.parameters():
+            p.grad = 0.0
+
+    # ---- modules inside modules ----
+
+    def modules(self) -> list[Module]:
+        """This module and those inside it, each once, outermost first."""
+        found: dict[int, Module] = {}
+        waiting: list[Any] = [self]
+        seen: set[int] = set()
+        while waiting:
+            x = waiting.pop()
+            if id(x) in seen:
+                continue
+            seen.add(id(x))
+            if isinstance(x, Module):
+                found[id(x)] = x
+            waiting += [item for _, item in _items(x) if isinstance(item, (Module, list, tuple, dict))][::-1]
+        return list(found.values())
+
+    def train(self, mode: bool = True) -> Any:
+        """Puts this module and those inside it into training mode, or with False out of it. Gives the module back."""
+        for module in self.modules():
+            module.training = bool(mode)
+        return self
+
+    def eval(self) -> Any:
+        """Puts this module and those inside it into evaluation mode: Dropout does nothing."""
+        return self.train(False)
+
+    # ---- arrays ----
+
+    def _arrays(self) -> dict[str, Any]:
+        """The parameters as named nested lists of Values: one array a list where that is regular."""
+        arrays: dict[str, Any] = {}
+        taken: set[int] = set()
+
+        def collect(x: Any, prefix: str) -> None:
+            for name, item in _items(x):
+                where = _joined(prefix, name)
+                if isinstance(item, Module):
+                    if id(item) not in taken:
+                        taken.add(id(item))
+                        arrays.update({_joined(where, key): array for key, array in item._arrays().items()})
+                elif regular_shape(item) is not None:
+                    arrays[where] = item
+                elif isinstance(item, (list, tuple, dict)) and id(item) not in taken:
+                    taken.add(id(item))
+                    collect(item, where)
+
+        collect(self, "")
+        covered = {id(p) for array in arrays.values() for p in flattened(array)}
+        rest = [p for p in self.parameters() if id(p) not in covered]
+        return {**arrays, "parameters": rest} if rest else arrays
+
+    def state_dict(self) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+        """The parameters' data as float64 arrays by name, copied: 'layers.0.weight' of shape (nout, nin),
+        'layers.0.bias' of shape (nout,); a list of Values is one array, a single Value an array of shape ()."""
+        return {
+            name: np.array([p.data for p in flattened(array)], dtype=np.float64).reshape(regular_shape(array) or ())
+            for name, array in self._arrays().items()
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Sets the parameters' data from arrays as state_dict gives them. Nothing is changed on error.
+
+        Raises KeyError naming what is missing or not known here, ValueError for a wrong shape, stating both.
+        """
+        arrays = self._arrays()
+        missing = [name for name in arrays if name not in state]
+        unknown = [name for name in state if name not in arrays]
+        if missing or unknown:
+            parts = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"not known: {', '.join(unknown)}"] * bool(
+                unknown
+            )
+            raise KeyError(f"the state does not fit {type(self).__name__}; {'; '.join(parts)}")
+        updates: list[tuple[Any, float]] = []
+        for name, array in arrays.items():
+            given = np.asarray(state[name])
+            shape = regular_shape(array)
+            if given.dtype.kind not in "fiub":
+                raise TypeError(f"{name} must be numbers, not an array of {given.dtype}")
+            if given.shape != shape:
+                raise ValueError(f"{name} must have shape {shape}, not {given.shape}")
+            updates += zip(flattened(array), given.astype(np.float64).ravel().tolist())
+        for p, number in updates:
+            p.data = number
+
+    # ---- what it is ----
+
+    def architecture(self) -> dict[str, Any]:
+        """What this module is, apart from its parameters' data: a dict that JSON can hold.
+
+        Raises TypeError if it cannot be said, because a class or function of the user's is part of it.
+        """
+        raise TypeError(
+            f"{type(self).__name__} is a Module of your own: pygrad can save its parameters, but not its code"
+        )
+
+    def _rows(self) -> list[tuple[str, str, int]]:
+        """The lines of summary(): what, shape, number of parameters."""
+        rows: list[tuple[str, str, int]] = []
+        for name, item in _items(self):
+            parts = [(name, item)]
+            if isinstance(item, (list, tuple)) and any(isinstance(x, Module) for x in item):
+                parts = [(f"{name}.{i}", x) for i, x in enumerate(item)]
+            for where, part in parts:
+                if isinstance(part, Module):
+                    rows.append((where, part._described(), len(part.parameters())))
+                elif (found := Holder(part).parameters()):
+                    shape = regular_shape(part)
+                    rows.append((where, f"Values {shape}" if shape else "Value", len(found)))
+        return rows
+
+    def _described(self) -> str:
+        return type(self).__name__
+
+    def summary(self) -> str:
+        """A table: each part, what it is, how many parameters it has; and the total."""
+        rows = [(name, what, f"{count:,}") for name, what, count in self._rows()]
+        total = len(self.parameters())
+        rows = [("", type(self).__name__, "parameters"), *rows, ("total", "", f"{total:,}")]
+        widths = [max(len(row[i]) for row in rows) for i in range(3)]
+        lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, b, c in rows]
+        rule = "-" * max(map(len, lines))
+        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: item for name, item in vars(self).items() if name != "_ready"}
+
+
+class Holder(Module):
+    """A module that is only what it is given to hold."""
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+
+def nested(given: Any, shape: tuple[int, ...], what: str) -> Any:
+    """Nested lists of numbers or Values, of that shape, from lists, tuples or arrays.
+
+    Raises ValueError that states both shapes, TypeError for what is no sequence where one is needed.
+    """
+    def measured(x: Any) -> tuple[int, ...] | None:
+        """None for ragged lists."""
+        if is_value(x) or not hasattr(x, "__len__") or isinstance(x, (str, bytes)) or getattr(x, "ndim", 1) == 0:
+            return ()
+        shapes = {measured(item) for item in x}
+        if len(shapes) > 1 or None in shapes:
+            return None
+        return (len(x), *(shapes.pop() if shapes else ()))  # type: ignore[misc]
+
+    def listed(x: Any, depth: int) -> Any:
+        return [listed(item, depth - 1) for item in x] if depth else x
+
+    found = measured(given)
+    if found is None:
+        raise ValueError(f"{what} must have shape {shape}, but its rows differ in length")
+    if found != shape and not (0 in shape and _size(found) == 0 and found == shape[: len(found)]):
+        raise ValueError(f"{what} must have shape {shape}, not {found}")
+    return listed(given, len(shape))
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for n in shape:
+        size *= n
+    return size
+
+
+def dropout_probability(p: Any, what: str) -> float:
+    """A probability below 1. Raises ValueError naming `what`."""
+    probability = _checks.as_float(p, what)
+    if not 0.0 <= probability < 1.0:
+        raise ValueError(f"{what} must be at least 0 and below 1, not {p!r}")
+    return probability

@@ -1,0 +1,220 @@
+"""Losses: from a model's outputs over some samples, and what they should have been, to one Value.
+
+Each is written in operations of Value, so the same on every backend to the last bit, and works on plain numbers too,
+giving a float. Where a loss is a mean, so is its gradient: the 1/m is part of it. Nothing here knows a model.
+
+Outputs are what a model gave, one entry a sample: a Value, or a list of Values (several outputs, or logits).
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from . import functions
+from ._module import is_value
+
+LEAST_PROBABILITY = math.exp(-100.0)
+"""binary_cross_entropy takes no logarithm of less, so no sample costs more than 100 (as torch)."""
+
+
+def _reduced(terms: list[Any], reduction: str) -> Any:
+    """Their mean or sum. Raises ValueError for no terms, where there is no mean, or for another word."""
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction must be 'mean' or 'sum', not {reduction!r}")
+    if reduction == "sum":
+        return functions.sum(terms)
+    if not terms:
+        raise ValueError("the mean over no samples is not defined")
+    return functions.sum(terms) * (1.0 / len(terms))
+
+
+def _listed(x: Any) -> Any:
+    """A sequence as a list; None for a number or Value. Arrays of several dimensions as lists of lists."""
+    if is_value(x) or isinstance(x, (int, float)):
+        return None
+    if hasattr(x, "tolist"):
+        x = x.tolist()
+    return list(x) if hasattr(x, "__len__") else None
+
+
+def _paired(outputs: Any, targets: Any, what: str) -> list[tuple[Any, Any]]:
+    """(output, target) of every number of every sample. Raises ValueError naming both counts if they differ."""
+    one = _listed(outputs)
+    if one is None:
+        outputs, targets = [outputs], [targets]
+    else:
+        outputs, targets = one, _listed(targets)
+        if targets is None:
+            raise ValueError(f"{what}: {len(outputs)} outputs, but one target")
+    if len(outputs) != len(targets):
+        raise ValueError(f"{what}: {len(outputs)} outputs, but {len(targets)} targets")
+    pairs: list[tuple[Any, Any]] = []
+    for output, target in zip(outputs, targets):
+        several, wanted = _listed(output), _listed(target)
+        if several is None and wanted is not None and len(wanted) == 1:
+            target, wanted = wanted[0], None  # a column of targets
+        if (several is None) != (wanted is None):
+            raise ValueError(
+                f"{what}: a sample has {'one output' if several is None else f'{len(several)} outputs'}, but "
+                f"{'one target' if wanted is None else f'{len(wanted)} targets'}"
+            )
+        if several is None or wanted is None:
+            pairs.append((output, target))
+            continue
+        if len(several) != len(wanted):
+            raise ValueError(f"{what}: a sample has {len(several)} outputs, but {len(wanted)} targets")
+        pairs += zip(several, wanted)
+    return pairs
+
+
+def mse(outputs: Any, targets: Any, *, reduction: str = "mean") -> Any:
+    """Mean of (output - target)**2, over all samples and outputs; reduction='sum' for the sum.
+
+    Raises ValueError if the numbers of outputs and targets differ.
+    """
+    return _reduced([(x - y) ** 2 for x, y in _paired(outputs, targets, "mse")], reduction)
+
+
+def sse(outputs: Any, targets: Any) -> Any:
+    """Sum of (output - target)**2, over all samples and outputs."""
+    return mse(outputs, targets, reduction="sum")
+
+
+def _probability(y: Any, what: str) -> float:
+    number = float(y)
+    if not 0.0 <= number <= 1.0:
+        raise ValueError(f"{what}: a target must be between 0 and 1, not {number!r} (labels -1 and 1: hinge)")
+    return number
+
+
+def binary_cross_entropy(outputs: Any, targets: Any, *, reduction: str = "mean") -> Any:
+    """Mean of -(y log p + (1 - y) log(1 - p)): outputs p are probabilities, targets y in [0, 1].
+
+    A logarithm is not taken of less than e**-100, so a sample costs at most 100, as in torch; there the gradient is 0.
+    Where the probability is a sigmoid, binary_cross_entropy_with_logits is more accurate.
+
+    Raises ValueError for a target outside [0, 1], or if the numbers of outputs and targets differ.
+    """
+    terms: list[Any] = []
+    for p, target in _paired(outputs, targets, "binary_cross_entropy"):
+        y = _probability(target, "binary_cross_entropy")
+        parts = []
+        if y != 0.0:
+            parts.append(functions.log(functions.maximum(p, LEAST_PROBABILITY)) * -y)
+        if y != 1.0:
+            parts.append(functions.log(functions.maximum(1.0 - p, LEAST_PROBABILITY)) * -(1.0 - y))
+        terms.append(parts[0] if len(parts) == 1 else parts[0] + parts[1])
+    return _reduced(terms, reduction)
+
+
+def binary_cross_entropy_with_logits(outputs: Any, targets: Any, *, reduction: str = "mean") -> Any:
+    """Binary cross-entropy of sigmoid(output): mean of log(1 + e**x) - y x, which never overflows.
+
+    Raises ValueError for a target outside [0, 1], or if the numbers of outputs and targets differ.
+    """
+    terms: list[Any] = []
+    for x, target in _paired(outputs, targets, "binary_cross_entropy_with_logits"):
+        y = _probability(target, "binary_cross_entropy_with_logits")
+        # at y = 1 the difference of two large numbers would lose the small result: log(1 + e**-x) is the same
+        term = functions.softplus(-x) if y == 1.0 else functions.softplus(x)
+        terms.append(term if y in (0.0, 1.0) else term - x * y)
+    return _reduced(terms, reduction)
+
+
+def _classes(outputs: Any, targets: Any, what: str) -> list[tuple[list[Any], int]]:
+    """(logits, class) of every sample; a single sample may stand alone."""
+    samples, classes = _listed(outputs), _listed(targets)
+    if samples is None:
+        raise TypeError(f"{what} takes a list of logits a sample, not {type(outputs).__name__}")
+    if classes is None:
+        samples, classes = [samples], [targets]
+    if len(samples) != len(classes):
+        raise ValueError(f"{what}: {len(samples)} outputs, but {len(classes)} targets")
+    pairs = []
+    for i, (sample, given) in enumerate(zip(samples, classes)):
+        logits = _listed(sample)
+        if logits is None:
+            raise TypeError(f"{what} takes a list of logits a sample, not {type(sample).__name__}")
+        pairs.append((logits, _class_index(given, len(logits), what, i)))
+    return pairs
+
+
+def _class_index(given: Any, count: int, what: str, sample: int) -> int:
+    if isinstance(given, float) and given.is_integer():
+        given = int(given)
+    try:
+        index = operator.index(given)
+    except TypeError:
+        raise TypeError(f"{what}: the target of sample {sample} must be an integer class, not {given!r}") from None
+    if not 0 <= index < count:
+        raise ValueError(f"{what}: the target of sample {sample} is {index}, but the classes are 0 to {count - 1}")
+    return index
+
+
+def cross_entropy(outputs: Any, targets: Any, *, reduction: str = "mean") -> Any:
+    """Softmax cross-entropy: mean of logsumexp(logits) - logits[target]. Neither overflows nor loses the gradient.
+
+    outputs: a list of logits a sample (or those of one sample); targets: an integer class a sample, from 0 on.
+
+    Raises ValueError naming the sample for a class out of range, TypeError for one that is no integer.
+    """
+    pairs = _classes(outputs, targets, "cross_entropy")
+    return _reduced([functions.logsumexp(logits) - logits[index] for logits, index in pairs], reduction)
+
+
+def hinge(outputs: Any, targets: Any, *, margin: float = 1.0, reduction: str = "mean") -> Any:
+    """Binary max-margin loss: mean of max(0, margin - y * score), targets y -1 or 1.
+
+    Raises ValueError for another target, or if the numbers of outputs and targets differ.
+    """
+    terms = []
+    for score, y in _paired(outputs, targets, "hinge"):
+        if y not in (-1, 1):
+            raise ValueError(f"hinge: a target must be -1 or 1, not {y!r}")
+        terms.append(functions.relu(margin + -y * score))
+    return _reduced(terms, reduction)
+
+
+def multiclass_hinge(outputs: Any, targets: Any, *, margin: float = 1.0, reduction: str = "mean") -> Any:
+    """Multi-class max-margin loss: mean of the sum over the other classes j of max(0, margin + s_j - s_target)
+    (Weston and Watkins 1999; torch's MultiMarginLoss divides by the number of classes besides).
+
+    outputs and targets as for cross_entropy, whose errors it raises.
+    """
+    terms = []
+    for scores, index in _classes(outputs, targets, "multiclass_hinge"):
+        own = scores[index]
+        terms.append(functions.sum([functions.relu(s - own + margin) for j, s in enumerate(scores) if j != index]))
+    return _reduced(terms, reduction)
+
+
+def _values(parameters: Any) -> list[Any]:
+    return list(parameters.parameters()) if hasattr(parameters, "parameters") else list(parameters)
+
+
+def l1_penalty(parameters: Iterable[Any], weight: float = 1.0) -> Any:
+    """weight * sum of |p|. parameters: a Module, or Values. The gradient at 0 is 0."""
+    return functions.sum([functions.abs(p) for p in _values(parameters)]) * weight
+
+
+def l2_penalty(parameters: Iterable[Any], weight: float = 1.0) -> Any:
+    """weight * sum of p**2 (without a factor 1/2, as micrograd's demo). parameters: a Module, or Values."""
+    values = _values(parameters)
+    return functions.dot(values, values) * weight
+
+
+Loss = Callable[[Sequence[Any], Sequence[Any]], Any]
+
+LOSSES: dict[str, Loss] = {
+    "mse": mse,
+    "sse": sse,
+    "binary_cross_entropy": binary_cross_entropy,
+    "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits,
+    "cross_entropy": cross_entropy,
+    "hinge": hinge,
+    "multiclass_hinge": multiclass_hinge,
+}
+"""The losses by name: functions of (outputs, targets)."""
