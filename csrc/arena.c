@@ -162,7 +162,7 @@ static uint64_t class_words(unsigned class) {
     return class <= 64 ? (uint64_t)class * 4 : UINT64_C(1) << (class - 64 + 8);
 }
 
-static uint64_t list_words(uint32_t count) { return class_words(list_class((uint64_t)count + 2)); }
+static uint64_t list_words(uint32_t count) { return class_words(list_class((uint64_t)count + PG_LIST_HEADER)); }
 
 static void replace_words(pg_arena *arena, uint32_t *words, uint64_t capacity) {
     free(arena->words);
@@ -176,12 +176,13 @@ static void replace_words(pg_arena *arena, uint32_t *words, uint64_t capacity) {
 static pg_list move_list(pg_arena *arena, pg_list list, uint32_t *words, uint64_t *used) {
     if (list == 0) return 0;
     uint32_t *old = arena->words + list;
-    if (old[1] & PG_LIST_MOVED) return old[2];
+    if (old[1] & PG_LIST_MOVED) return old[PG_LIST_HEADER];
+    uint32_t count = pg_list_count(arena, list);
     pg_list place = (pg_list)*used;
-    memcpy(words + place, old, ((size_t)old[1] + 2) * sizeof *words);
-    *used += list_words(old[1]);
+    memcpy(words + place, old, ((size_t)count + PG_LIST_HEADER) * sizeof *words);
+    *used += list_words(count);
     old[1] |= PG_LIST_MOVED;
-    old[2] = place;
+    old[PG_LIST_HEADER] = place;
     return place;
 }
 
@@ -204,6 +205,8 @@ static void trim_lists(pg_arena *arena) {
             node->b = move_list(arena, node->b, words, &used);
         }
     }
+    for (pg_layer *layer = arena->layers; layer; layer = layer->next)
+        for (uint32_t j = 0; j < layer->nout; j++) layer->rows[j] = move_list(arena, layer->rows[j], words, &used);
     replace_words(arena, words, needed);
 }
 
@@ -322,11 +325,11 @@ pg_list pg_list_new(pg_arena *arena, const pg_id *ids, size_t n, pg_id last, int
     uint64_t count = (uint64_t)n + (last != PG_NONE);
     *status = PG_OK;
     if (count == 0) return 0;
-    if (count > PG_MAX_WORDS / 2) {
+    if (count > PG_LIST_COUNT) {
         *status = PG_ERR_FULL;
         return 0;
     }
-    unsigned class = list_class(count + 2);
+    unsigned class = list_class(count + PG_LIST_HEADER);
     pg_list list = arena->list_free[class];
     if (list) {
         arena->list_free[class] = arena->words[list];
@@ -340,22 +343,28 @@ pg_list pg_list_new(pg_arena *arena, const pg_id *ids, size_t n, pg_id last, int
     }
     arena->list_count++;
     uint32_t *words = arena->words + list;
-    words[0] = 1;
-    words[1] = (uint32_t)count;
     pg_node *nodes = arena->nodes;
+    pg_id first = n > 0 ? ids[0] : last;
+    int leaves = last == PG_NONE || nodes[last].op == PG_OP_LEAF, run = last == PG_NONE || last == first + n;
     for (size_t i = 0; i < n; i++) {
-        words[2 + i] = ids[i];
-        nodes[ids[i]].refs++;
+        pg_node *node = &nodes[ids[i]];
+        words[PG_LIST_HEADER + i] = ids[i];
+        node->refs++;
+        leaves &= node->op == PG_OP_LEAF;
+        run &= ids[i] == first + i;
     }
     if (last != PG_NONE) {
-        words[2 + n] = last;
+        words[PG_LIST_HEADER + n] = last;
         nodes[last].refs++;
     }
+    words[0] = 1;
+    words[1] = (uint32_t)count | (leaves ? PG_LIST_LEAVES : 0) | (run ? PG_LIST_RUN : 0);
+    words[2] = 0;
     return list;
 }
 
 static void list_give_back(pg_arena *arena, pg_list list) {
-    unsigned class = list_class((uint64_t)arena->words[list + 1] + 2);
+    unsigned class = list_class((uint64_t)pg_list_count(arena, list) + PG_LIST_HEADER);
     arena->words[list] = arena->list_free[class];
     arena->list_free[class] = list;
     arena->list_count--;
@@ -369,8 +378,8 @@ static void list_give_back(pg_arena *arena, pg_list list) {
 
 void pg_list_undo(pg_arena *arena, pg_list list) {
     if (list == 0) return;
-    uint32_t n = arena->words[list + 1];
-    for (uint32_t i = 0; i < n; i++) arena->nodes[arena->words[list + 2 + i]].refs--;
+    uint32_t n = pg_list_count(arena, list);
+    for (uint32_t i = 0; i < n; i++) arena->nodes[pg_list_ids(arena, list)[i]].refs--;
     list_give_back(arena, list);
 }
 
@@ -403,8 +412,8 @@ static inline pg_id drop_operand(pg_arena *arena, pg_id id, pg_id chain) {
 
 static pg_id drop_list(pg_arena *arena, pg_list list, pg_id chain) {
     if (list == 0 || --arena->words[list] != 0) return chain;
-    uint32_t n = arena->words[list + 1];
-    for (uint32_t i = 0; i < n; i++) chain = drop_operand(arena, arena->words[list + 2 + i], chain);
+    uint32_t n = pg_list_count(arena, list);
+    for (uint32_t i = 0; i < n; i++) chain = drop_operand(arena, pg_list_ids(arena, list)[i], chain);
     list_give_back(arena, list);
     return chain;
 }
@@ -426,12 +435,10 @@ static inline int too_many_words(const pg_arena *arena) {
     return spare > PG_KEEP_WORDS && spare > 2 * (arena->word_capacity - spare);
 }
 
-/* Frees a node whose count fell to zero, and all that dies with it. The chain of nodes still to be freed
+/* Frees nodes whose count fell to zero, and all that dies with them. The chain of nodes still to be freed
  * runs through the dead nodes themselves, so it needs no memory and no recursion. */
-void pg_reclaim(pg_arena *arena, pg_id id) {
-    arena->nodes[id].next = PG_NONE;
-    pg_id chain = id;
-    do {
+static void reclaim_chain(pg_arena *arena, pg_id chain) {
+    while (chain != PG_NONE) {
         pg_id dead = chain;
         pg_node *node = &arena->nodes[dead];
         int op = node->op;
@@ -446,7 +453,14 @@ void pg_reclaim(pg_arena *arena, pg_id id) {
         }
         if (PG_UNLIKELY(node->flags != 0 || op == PG_OP_CONST) && bid_farewell(arena, dead)) continue;
         pg_give_back(arena, dead);
-    } while (chain != PG_NONE);
+    }
     if (PG_UNLIKELY(arena->idle > PG_KEEP_SEGMENTS)) trim(arena);
     if (PG_UNLIKELY(too_many_words(arena))) trim_lists(arena);
 }
+
+void pg_reclaim(pg_arena *arena, pg_id id) {
+    arena->nodes[id].next = PG_NONE;
+    reclaim_chain(arena, id);
+}
+
+void pg_list_drop(pg_arena *arena, pg_list list) { reclaim_chain(arena, drop_list(arena, list, PG_NONE)); }

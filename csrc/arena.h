@@ -56,15 +56,22 @@ enum { PG_OP_TABLE(PG_ENUM_S, PG_ENUM_U, PG_ENUM_K, PG_ENUM_B, PG_ENUM_N, PG_ENU
 
 /* In flags, of a dead node only: it has left limbo and waits to be buried. */
 #define PG_NODE_BURIABLE 128
-/* In a list's count, while lists are being moved: its first id is where it went. */
+/* With a list's count: it was moved, and its first id is where it went; every id was a leaf when the list was made;
+ * the ids follow one another. The count itself is below 2**29. */
 #define PG_LIST_MOVED (UINT32_C(1) << 31)
+#define PG_LIST_LEAVES (UINT32_C(1) << 30)
+#define PG_LIST_RUN (UINT32_C(1) << 29)
+#define PG_LIST_COUNT (PG_LIST_RUN - 1)
+#define PG_LIST_HEADER 3u
 
 #define PG_SEGMENT_BITS 12
 #define PG_SEGMENT (UINT32_C(1) << PG_SEGMENT_BITS)
 #define PG_LIST_CLASSES 96
 #define PG_MAX_WORDS (UINT64_C(1) << 31)
 
-typedef uint32_t pg_list; /* offset of an operand list in arena->words; 0: the empty list */
+/* Offset of an operand list in arena->words: [refs, count and flags, mark, id, id, ...]; 0: the empty list. mark is the
+ * epoch of the last search that has met all its ids: neurons of one layer share the list of their inputs. */
+typedef uint32_t pg_list;
 
 typedef struct {
     double data;
@@ -88,6 +95,16 @@ typedef struct {
     uint8_t clean;   /* empty, and its pages are not resident */
 } pg_segment;
 
+/* Neurons on the same inputs, whose lists of parameters are made once. */
+struct pg_layer {
+    pg_arena *arena;
+    pg_layer *next, *previous; /* of all layers of the arena: their lists move when lists are moved together */
+    uint32_t nin, nout;
+    int activation; /* 0: none */
+    double constant;
+    pg_list rows[]; /* nout lists of nin weights and a bias */
+};
+
 struct pg_arena {
     pg_node *nodes;
     void **owners; /* one pointer a node for the binding; valid where PG_NODE_OWNED */
@@ -102,10 +119,12 @@ struct pg_arena {
     uint16_t epoch;
     uint8_t locked;
     uint8_t unpinned; /* a pinned node lost a use since the binding last asked */
+    uint8_t hooked_leaf; /* some leaf got a hook, ever: PG_LIST_LEAVES says nothing any more */
     uint64_t live;
     uint64_t wide;  /* n-ary nodes alive: each may need a second word of the sweep's stack */
     uint64_t hooks; /* nodes with PG_NODE_HOOK */
-    uint32_t *words; /* operand lists: [refs, n, id, id, ...] */
+    pg_layer *layers;
+    uint32_t *words; /* operand lists, see pg_list */
     uint64_t word_count, word_capacity, list_count;
     uint64_t free_words; /* of word_count, those of dead lists */
     pg_list list_free[PG_LIST_CLASSES];
@@ -125,15 +144,27 @@ void pg_reclaim(pg_arena *arena, pg_id id);
 pg_list pg_list_new(pg_arena *arena, const pg_id *ids, size_t n, pg_id last, int *status);
 /* Takes back a list just made, whose ids are all still held by the caller. */
 void pg_list_undo(pg_arena *arena, pg_list list);
+/* Gives back one count of a list, and frees what dies with it. */
+void pg_list_drop(pg_arena *arena, pg_list list);
 /* A hidden constant node with one count for the caller; PG_NONE if memory is short. */
 pg_id pg_constant_node(pg_arena *arena, double k);
 
 static inline uint32_t pg_list_count(const pg_arena *arena, pg_list list) {
-    return list ? arena->words[list + 1] : 0;
+    return list ? arena->words[list + 1] & PG_LIST_COUNT : 0;
 }
 
 static inline const pg_id *pg_list_ids(const pg_arena *arena, pg_list list) {
-    return list ? arena->words + list + 2 : NULL;
+    return list ? arena->words + list + PG_LIST_HEADER : NULL;
+}
+
+/* Whether every id is a leaf, and has no step to take. */
+static inline int pg_list_of_leaves(const pg_arena *arena, pg_list list) {
+    return list == 0 || (arena->words[list + 1] & PG_LIST_LEAVES && !arena->hooked_leaf);
+}
+
+/* Whether the ids follow one another, so that their nodes do in memory. */
+static inline int pg_list_is_run(const pg_arena *arena, pg_list list) {
+    return list != 0 && (arena->words[list + 1] & PG_LIST_RUN) != 0;
 }
 
 static inline int pg_is_leaf(const pg_node *node) { return node->op <= PG_OP_CONST; }

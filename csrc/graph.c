@@ -3,6 +3,7 @@
  * Allocates nothing itself but a sweep and its order; memory is arena.c's subject. No recursion.
  */
 #include "graph.h"
+#include "guard.h"
 
 #include <stdlib.h>
 
@@ -10,15 +11,6 @@
 #define PG_KEEP_SCRATCH (UINT64_C(4) << 20)
 /* On the stack of the depth-first search: this node's first operand is done. Ids stay below 2**30. */
 #define PG_SECOND (UINT32_C(1) << 31)
-
-static inline void enter(pg_arena *arena) {
-    if (arena->locked) pg_mutex_lock(&arena->mutex);
-}
-
-static inline pg_result leave(pg_arena *arena, pg_result result) {
-    if (arena->locked) pg_mutex_unlock(&arena->mutex);
-    return result;
-}
 
 /* ---- the table ---- */
 
@@ -135,12 +127,6 @@ pg_result pg_binary_left(pg_arena *arena, int op, double x, pg_id y) {
     return leave(arena, pg_alive(arena, y) ? pg_apply_number(arena, op, y, x, 1, 0) : PG_ERR_ID);
 }
 
-static int all_alive(const pg_arena *arena, const pg_id *ids, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (!pg_alive(arena, ids[i])) return 0;
-    return 1;
-}
-
 static int inherited_by_all(const pg_arena *arena, const pg_id *ids, size_t n) {
     int flags = 0;
     for (size_t i = 0; i < n; i++) flags |= pg_inherited(&arena->nodes[ids[i]]);
@@ -167,29 +153,6 @@ static pg_result wide_node(pg_arena *arena, int op, double data, const pg_id *fi
     arena->wide++;
     return pg_made(id, flags);
 }
-
-/* The formulas of the n-ary ops, as functions of one term's operands. ORDER OP: from ops.h */
-#define PG_SKIP_U(code, ID, name, symbol, doc, STATUS, VALUE, DX)
-#define PG_SKIP_K(code, ID, name, symbol, doc, constant, DEFAULT, STATUS, VALUE, DX)
-#define PG_SKIP_B(code, ID, name, symbol, doc, STATUS, VALUE, DX, DY)
-#define PG_TERM_N(code, ID, name, symbol, doc, TERM, DX, DY)                \
-    static inline double term_##ID(double x, double y) {                    \
-        (void)y;                                                            \
-        return TERM;                                                        \
-    }                                                                       \
-    static inline double term_##ID##_dx(double g, double x, double y) {     \
-        (void)x, (void)y;                                                   \
-        return DX;                                                          \
-    }                                                                       \
-    static inline double term_##ID##_dy(double g, double x, double y) {     \
-        (void)g, (void)x, (void)y;                                          \
-        return DY;                                                          \
-    }
-#define PG_TERM_R(code, ID, name, symbol, doc, TERM, VALUE, DX)                                 \
-    static inline double term_##ID(double x, double m) { return TERM; }                         \
-    static inline double value_##ID(double m, double s) { return VALUE; }                       \
-    static inline double term_##ID##_dx(double g, double x, double z) { return DX; }
-PG_OP_TABLE(PG_SKIP_S, PG_SKIP_U, PG_SKIP_K, PG_SKIP_B, PG_TERM_N, PG_TERM_R)
 
 pg_result pg_apply_sum(pg_arena *arena, const pg_id *x, size_t n) {
     const pg_node *nodes = arena->nodes;
@@ -310,13 +273,6 @@ pg_result pg_retain(pg_arena *arena, pg_id id) {
     return leave(arena, PG_OK);
 }
 
-/* What a release leaves for the binding to do. */
-static pg_result aftermath(pg_arena *arena) {
-    pg_result result = (arena->limbo != PG_NONE ? PG_AFTER_LIMBO : 0) | (arena->unpinned ? PG_AFTER_UNPINNED : 0);
-    arena->unpinned = 0;
-    return result;
-}
-
 pg_result pg_release(pg_arena *arena, pg_id id) {
     enter(arena);
     if (!pg_alive(arena, id)) return leave(arena, PG_ERR_ID);
@@ -411,6 +367,7 @@ pg_result pg_set_flags(pg_arena *arena, pg_id id, int set, int clear) {
         if (node->op == PG_OP_LEAF) { /* the search passes over leaves, and this one has a step to take */
             node->op = PG_OP_USER;
             arena->wide++;
+            arena->hooked_leaf = 1;
         }
     }
     if (before & ~after & PG_NODE_HOOK) arena->hooks--;
@@ -462,13 +419,28 @@ static void step_logsumexp(pg_arena *arena, const pg_node *node) {
     for (uint32_t i = 0; i < n; i++) nodes[x[i]].grad += term_LOGSUMEXP_dx(g, nodes[x[i]].data, z);
 }
 
+/* Weights and inputs in two stretches of memory that do not overlap: no gradient is met twice, so the order within
+ * one dot product is free. */
+static inline void step_dot_runs(pg_node *restrict w, pg_node *restrict x, uint32_t n, double g) {
+    for (uint32_t i = 0; i < n; i++) {
+        w[i].grad += term_DOT_dx(g, w[i].data, x[i].data);
+        x[i].grad += term_DOT_dy(g, w[i].data, x[i].data);
+    }
+}
+
 static void step_dot(pg_arena *arena, const pg_node *node) {
     pg_node *nodes = arena->nodes;
     const pg_id *w = pg_list_ids(arena, node->a), *x = pg_list_ids(arena, node->b);
-    uint32_t n = pg_list_count(arena, node->b);
+    uint32_t n = pg_list_count(arena, node->b), n_first = pg_list_count(arena, node->a);
     double g = node->grad;
+    if (pg_list_is_run(arena, node->a) && pg_list_is_run(arena, node->b) &&
+        (w[0] + n_first <= x[0] || x[0] + n <= w[0])) {
+        step_dot_runs(&nodes[w[0]], &nodes[x[0]], n, g);
+        if (n_first > n) nodes[w[n]].grad += g;
+        return;
+    }
     for (uint32_t i = 0; i < n; i++) nodes[w[i]].grad += term_DOT_dx(g, nodes[w[i]].data, nodes[x[i]].data);
-    if (pg_list_count(arena, node->a) > n) nodes[w[n]].grad += g; /* the bias */
+    if (n_first > n) nodes[w[n]].grad += g; /* the bias */
     for (uint32_t i = 0; i < n; i++) nodes[x[i]].grad += term_DOT_dy(g, nodes[w[i]].data, nodes[x[i]].data);
 }
 
@@ -531,8 +503,37 @@ static void next_epoch(pg_arena *arena) {
     arena->epoch = 1;
     for (uint32_t s = 0; s < arena->segment_count; s++) {
         if (arena->segments[s].clean) continue;
-        for (uint32_t i = 0; i < PG_SEGMENT; i++) arena->nodes[(s << PG_SEGMENT_BITS) + i].mark = 0;
+        for (uint32_t i = 0; i < PG_SEGMENT; i++) {
+            pg_node *node = &arena->nodes[(s << PG_SEGMENT_BITS) + i];
+            node->mark = 0;
+            if (!pg_is_wide(node->op)) continue;
+            if (node->a) arena->words[node->a + 2] = 0;
+            if (node->b) arena->words[node->b + 2] = 0;
+        }
     }
+    for (pg_layer *layer = arena->layers; layer; layer = layer->next)
+        for (uint32_t j = 0; j < layer->nout; j++) arena->words[layer->rows[j] + 2] = 0;
+}
+
+/* Whether the search has no more to do in a list: nothing in it has a step to take, or all was met. */
+static inline int list_done(const pg_arena *arena, pg_list list, uint16_t epoch) {
+    return pg_list_of_leaves(arena, list) || arena->words[list + 2] == epoch;
+}
+
+static inline void mark_list(pg_arena *arena, pg_list list, uint16_t epoch) {
+    if (list) arena->words[list + 2] = epoch;
+}
+
+/* The usual neuron, but for the first of its layer: a dot product that is next in the order at once, and its activation
+ * after it. Marks the former; the latter is marked. */
+static inline int neuron_is_next(pg_arena *arena, const pg_node *activation, uint16_t epoch) {
+    if (pg_is_wide(activation->op)) return 0;
+    pg_node *dot = &arena->nodes[activation->a];
+    if (dot->op != PG_OP_DOT || dot->mark == epoch) return 0;
+    if (!pg_is_leaf(&arena->nodes[activation->b])) return 0;
+    if (!list_done(arena, dot->a, epoch) || !list_done(arena, dot->b, epoch)) return 0;
+    dot->mark = epoch;
+    return 1;
 }
 
 /* Depth-first post-order of what has a step to take, operands left to right: what a recursive search gives.
@@ -549,7 +550,7 @@ static uint64_t depth_first_order(pg_arena *arena, pg_id root, uint32_t *buffer,
     if (!discover(&nodes[root], epoch)) return 0;
 enter_node:
     if (PG_UNLIKELY(pg_is_wide(nodes[v].op))) {
-        cursor = 0;
+        cursor = list_done(arena, nodes[v].a, epoch) ? pg_list_count(arena, nodes[v].a) : 0;
         goto next_of_wide;
     }
     if (discover(&nodes[nodes[v].a], epoch)) {
@@ -576,17 +577,24 @@ leave_node:
 next_of_wide: {
     const pg_node *node = &nodes[v];
     uint32_t n_first = pg_list_count(arena, node->a), n = n_first + pg_list_count(arena, node->b);
+    if (cursor == n_first && list_done(arena, node->b, epoch)) cursor = n;
     while (cursor < n) {
         pg_id operand = cursor < n_first ? pg_list_ids(arena, node->a)[cursor]
                                          : pg_list_ids(arena, node->b)[cursor - n_first];
         cursor++;
-        if (discover(&nodes[operand], epoch)) {
-            buffer[--top] = cursor;
-            buffer[--top] = v;
-            v = operand;
-            goto enter_node;
+        if (!discover(&nodes[operand], epoch)) continue;
+        if (neuron_is_next(arena, &nodes[operand], epoch)) {
+            buffer[count++] = nodes[operand].a;
+            buffer[count++] = operand;
+            continue;
         }
+        buffer[--top] = cursor;
+        buffer[--top] = v;
+        v = operand;
+        goto enter_node;
     }
+    mark_list(arena, node->a, epoch);
+    mark_list(arena, node->b, epoch);
     goto leave_node;
 }
 }

@@ -31,6 +31,29 @@ PG_INLINE double pg_value(int op, double x, double y, int *status) {
     return z;
 }
 
+/* The formulas of the n-ary ops, as functions of one term's operands. ORDER OP: from ops.h */
+#define PG_SKIP_U(code, ID, name, symbol, doc, STATUS, VALUE, DX)
+#define PG_SKIP_K(code, ID, name, symbol, doc, constant, DEFAULT, STATUS, VALUE, DX)
+#define PG_SKIP_B(code, ID, name, symbol, doc, STATUS, VALUE, DX, DY)
+#define PG_TERM_N(code, ID, name, symbol, doc, TERM, DX, DY)                \
+    static inline double term_##ID(double x, double y) {                    \
+        (void)y;                                                            \
+        return TERM;                                                        \
+    }                                                                       \
+    static inline double term_##ID##_dx(double g, double x, double y) {     \
+        (void)x, (void)y;                                                   \
+        return DX;                                                          \
+    }                                                                       \
+    static inline double term_##ID##_dy(double g, double x, double y) {     \
+        (void)g, (void)x, (void)y;                                          \
+        return DY;                                                          \
+    }
+#define PG_TERM_R(code, ID, name, symbol, doc, TERM, VALUE, DX)                                 \
+    static inline double term_##ID(double x, double m) { return TERM; }                         \
+    static inline double value_##ID(double m, double s) { return VALUE; }                       \
+    static inline double term_##ID##_dx(double g, double x, double z) { return DX; }
+PG_OP_TABLE(PG_SKIP_S, PG_SKIP_U, PG_SKIP_K, PG_SKIP_B, PG_TERM_N, PG_TERM_R)
+
 PG_INLINE int pg_inherited(const pg_node *x) { return x->flags & PG_NODE_TRACED; }
 
 /* The answer for a new node. */

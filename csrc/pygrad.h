@@ -22,13 +22,14 @@ typedef uint32_t pg_id;
 typedef int64_t pg_result; /* an id, perhaps with PG_RESULT_TRACED added; or a negative pg_status */
 typedef struct pg_arena pg_arena;
 typedef struct pg_sweep pg_sweep;
+typedef struct pg_layer pg_layer;
 
 typedef enum {
     PG_OK = 0,
     PG_ERR_NOMEM = -1,         /* an allocation failed */
     PG_ERR_FULL = -2,          /* a graph of more than 2**30 nodes, or of 2**31 words of operand lists */
     PG_ERR_ID = -3,            /* an id that names no live node */
-    PG_ERR_OP = -4,            /* an op code that is not of the kind asked for, or a count that does not fit it */
+    PG_ERR_OP = -4,            /* an op code that is not of the kind asked for, or operands that do not fit it */
     PG_ERR_ZERO_DIVISION = -5, /* division by zero */
     PG_ERR_OVERFLOW = -6,      /* finite operands, infinite result, where Python raises OverflowError */
     PG_ERR_DOMAIN = -7,        /* an operand outside the function's domain */
@@ -109,6 +110,22 @@ pg_result pg_dot(pg_arena *arena, const pg_id *w, const pg_id *x, size_t n, pg_i
 pg_result pg_user(pg_arena *arena, double data, const pg_id *operands, size_t n);
 /* A node as it was saved: the value is data, not computed. operands as pg_operands gives them. */
 pg_result pg_restore(pg_arena *arena, int op, const pg_id *operands, size_t n, double k, double data, double grad);
+
+/* ---- layers: many neurons on the same inputs, many layers in one call ---- */
+
+/* nout neurons, each activation(bias + w[0]*x[0] + ...). parameters: nout rows of nin weights and the bias; each use holds
+ * its node. activation: a unary or constant op (k is its constant), or 0 for none. NULL with *status PG_ERR_ID, PG_ERR_OP,
+ * PG_ERR_NOMEM or PG_ERR_FULL. To be freed before its arena. */
+pg_layer *pg_layer_new(pg_arena *arena, const pg_id *parameters, size_t nin, size_t nout, int activation, double k,
+                       int *status);
+/* Gives the parameters back; NULL is ignored. Result as pg_release. */
+pg_result pg_layer_free(pg_layer *layer);
+/* The layers of one arena one after the other; each neuron becomes a dot node and one of its activation. x: the n inputs
+ * of the first, where PG_NONE stands for a new leaf of the number at that place in numbers. out: gets the last one's
+ * nodes, each with a count for the caller. PG_ERR_OP if counts do not fit, or if an operand stands downstream of a hook:
+ * then the binding must see every node made. */
+pg_result pg_layers_apply(pg_layer *const *layers, size_t count, const pg_id *x, const double *numbers, size_t n,
+                          pg_id *out);
 
 /* ---- lifetime ---- */
 

@@ -359,6 +359,10 @@ class Value(Surface):
         first = NO_NODE if start is None else start._id
         return _wrap(_raise_if(lib.pg_dot(_arena, [v._id for v in w], [v._id for v in x], len(w), first)))
 
+    @staticmethod
+    def _layers(descriptions: list[Layer]) -> Callable[[Any], Any]:
+        return _network(descriptions)
+
     # the most frequent operators, without a call between them and C
     __add__ = _quick("add")
     __sub__ = _quick("sub")
@@ -453,6 +457,56 @@ class Value(Surface):
     @staticmethod
     def _trim() -> None:
         lib.pg_arena_trim(_arena)
+
+
+Layer = tuple[list[Value], int, int, str, float]
+"""nout rows of nin weights and the bias, one after the other; nin; nout; the activation; its constant."""
+
+
+def _layer(description: Layer) -> Any:
+    parameters, nin, nout, activation, constant = description
+    status = ffi.new("int *")
+    code = 0 if activation == "linear" else OP_CODES[activation]
+    layer = lib.pg_layer_new(_arena, [p._id for p in parameters], nin, nout, code, constant, status)
+    _raise_if(status[0])
+    return ffi.gc(layer, _free_layer)
+
+
+def _free_layer(layer: Any) -> None:
+    after = lib.pg_layer_free(layer)
+    if after and _arena is not None:
+        _settle(after)
+
+
+def _network(descriptions: list[Layer]) -> Callable[[Any], Any]:
+    """The function that computes layers one after the other. It takes a list or tuple of Values and floats, and gives
+    the last layer's outputs: a list, or the one Value. NotImplemented for inputs that need more care."""
+    kept = [_layer(description) for description in descriptions]
+    layers = ffi.new("pg_layer *[]", kept)
+    nin, nout = descriptions[0][1], descriptions[-1][2]
+
+    def network(x: Any) -> Any:
+        if type(x) not in (list, tuple) or len(x) != nin:
+            return NotImplemented
+        ids, numbers = [NO_NODE] * nin, ffi.NULL
+        kinds = set(map(type, x))
+        if kinds <= {float}:
+            numbers = x
+        elif kinds == {Value}:
+            ids = [v._id for v in x]
+        elif kinds == {Value, float}:
+            ids = [v._id if type(v) is Value else NO_NODE for v in x]
+            numbers = [v if type(v) is float else 0.0 for v in x]
+        else:
+            return NotImplemented
+        out = ffi.new("pg_id[]", max(nout, 1))
+        status = lib.pg_layers_apply(layers, len(kept), ids, numbers, nin, out)
+        if status == lib.PG_ERR_OP:
+            return NotImplemented
+        _raise_if(status)
+        return _wrap(out[0]) if nout == 1 else [_wrap(node) for node in ffi.unpack(out, nout)] if nout else []
+
+    return network
 
 
 def _after_fork_in_child() -> None:

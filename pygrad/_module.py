@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from . import _checks
+
+if TYPE_CHECKING:
+    import numpy as np  # imported where it is used: a micrograd script does without, and starts sooner
 
 # ---- noticing changes ----
 
 _prepared: weakref.WeakSet[Any] = weakref.WeakSet()
-"""The modules that keep something prepared in `_ready`."""
+"""The modules that keep something prepared: attributes named in PREPARED."""
+
+PREPARED = ("_compute", "_known")
+"""What a module may keep prepared: its function in C, and the list of its parameters. None: not prepared."""
 
 
-def prepared(module: Any, ready: Any) -> Any:
-    """Keeps `ready` as module._ready until anything is changed in any module: who changes what, nobody follows."""
-    module._ready = ready
+def keep_prepared(module: Any, name: str, ready: Any) -> Any:
+    """Keeps `ready` under that name until anything is changed in any module: who changes what, nobody follows."""
+    vars(module)[name] = ready
     _prepared.add(module)
     return ready
 
@@ -30,7 +34,9 @@ def prepared(module: Any, ready: Any) -> Any:
 def changed() -> None:
     """A parameter, a neuron, a layer or an activation was replaced somewhere: everything prepared is forgotten."""
     while _prepared:
-        _prepared.pop()._ready = None
+        module = _prepared.pop()
+        for name in PREPARED:
+            vars(module).pop(name, None)
 
 
 def _noticed(name: str) -> Callable[..., Any]:
@@ -134,8 +140,6 @@ class Module:
     training: bool = True
     """Whether modules that behave differently in training (Dropout) are to do so. See train() and eval()."""
 
-    _ready: Any = None
-
     def parameters(self) -> list[Any]:
         """The parameters, a new list of Values, each once, in the order in which the attributes were made."""
         return [p for _, p in self._found("")]
@@ -215,6 +219,8 @@ class Module:
     def state_dict(self) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
         """The parameters' data as float64 arrays by name, copied: 'layers.0.weight' of shape (nout, nin),
         'layers.0.bias' of shape (nout,); a list of Values is one array, a single Value an array of shape ()."""
+        import numpy as np
+
         return {
             name: np.array([p.data for p in flattened(array)], dtype=np.float64).reshape(regular_shape(array) or ())
             for name, array in self._arrays().items()
@@ -225,6 +231,8 @@ class Module:
 
         Raises KeyError naming what is missing or not known here, ValueError for a wrong shape, stating both.
         """
+        import numpy as np
+
         arrays = self._arrays()
         missing = [name for name in arrays if name not in state]
         unknown = [name for name in state if name not in arrays]
@@ -285,7 +293,7 @@ class Module:
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: item for name, item in vars(self).items() if name != "_ready"}
+        return {name: item for name, item in vars(self).items() if name not in PREPARED}
 
 
 class Holder(Module):

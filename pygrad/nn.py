@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from . import _checks, backends
-from ._module import Module, Watched, changed, dropout_probability, is_value, nested
+from ._module import Module, Watched, changed, dropout_probability, is_value, keep_prepared, nested
 from .init import Initialiser, generator, initialiser
+from .reference import OPS
 
 __all__ = ["ACTIVATIONS", "MLP", "Dropout", "Layer", "Module", "Neuron", "Sequential", "Softmax"]
 
@@ -51,13 +52,22 @@ def _check_inputs(x: Any, nin: int, what: str) -> None:
         raise _checks.bad_count(what, nin, count)
 
 
+def _plain_inputs(x: Any) -> Any:
+    """A one-dimensional array as a list of what it holds; anything else as it is."""
+    return x.tolist() if getattr(x, "ndim", 0) == 1 and hasattr(x, "tolist") else x
+
+
 class _Prepared(Module):
-    """A module of pygrad's own: assigning to an attribute of it is noticed (see _module.changed)."""
+    """A module of pygrad's own, which prepares what it needs often and keeps it until something is changed: that is
+    noticed when an attribute is assigned, or an item of a list there (see _module.changed)."""
+
+    _compute: Any = None
+    _known: Any = None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name != "_ready" and (name in vars(self) or name == "training"):
+        if name in vars(self):
             changed()
-        object.__setattr__(self, name, value)
+        object.__setattr__(self, name, Watched(value) if type(value) is list else value)
 
     def __delattr__(self, name: str) -> None:
         changed()
@@ -184,14 +194,37 @@ class Layer(_Prepared):
 
     def __call__(self, x: Any) -> Any:
         """x: nin Values or numbers, in a list, tuple or array; or one Value, as a layer of one neuron gives it."""
+        if is_value(x):
+            x = [x]
+        compute = self._compute
+        if compute is None:
+            compute = keep_prepared(self, "_compute", _function([self]))
+        out = compute(_plain_inputs(x))
+        return self._one_by_one(x) if out is NotImplemented else out
+
+    def _one_by_one(self, x: Any) -> Any:
         if self.neurons:
             first = self.neurons[0]
-            if is_value(x):
-                x = [x]
             _check_inputs(x, len(first.w), repr(first))
             x = first.b._as_operands(repr(first), x)  # a number becomes one leaf, not one a neuron
         out = [n(x) for n in self.neurons]
         return out[0] if len(out) == 1 else out
+
+    def _described_to_engine(self) -> tuple[list[Any], int, int, str, float] | None:
+        """What Value._layers takes. None if some neuron is not as the first, or computes in a way of its own."""
+        if not self.neurons or type(self).__call__ is not Layer.__call__:
+            return None
+        first = self.neurons[0]
+        nin, activation = len(first.w), first.activation
+        if not isinstance(activation, str):
+            return None
+        parameters: list[Any] = []
+        for n in self.neurons:
+            if type(n).__call__ is not Neuron.__call__ or len(n.w) != nin or n.activation != activation:
+                return None
+            parameters += [*n.w, n.b]
+        constant = 0.0 if activation == "linear" else OPS[activation].constant
+        return parameters, nin, len(self.neurons), activation, constant
 
     def parameters(self) -> list[Any]:
         return [p for n in self.neurons for p in n.parameters()]
@@ -273,6 +306,13 @@ class MLP(_Prepared):
 
     def __call__(self, x: Any) -> Any:
         """x: nin Values or numbers, in a list, tuple or array. Gives a list of Values, or the one Value."""
+        compute = self._compute
+        if compute is None:
+            compute = keep_prepared(self, "_compute", _function(self.layers if self.dropout is None else []))
+        out = compute(x)
+        return self._one_by_one(_plain_inputs(x)) if out is NotImplemented else out
+
+    def _one_by_one(self, x: Any) -> Any:
         for layer in self.layers[:-1]:
             x = layer(x)
             if self.dropout is not None:
@@ -280,7 +320,12 @@ class MLP(_Prepared):
         return self.layers[-1](x) if self.layers else x
 
     def parameters(self) -> list[Any]:
-        return [p for layer in self.layers for p in layer.parameters()]
+        known = self._known
+        if known is None:
+            known = [p for layer in self.layers for p in layer.parameters()]
+            if all(_is_pygrads_own(layer) for layer in self.layers):
+                keep_prepared(self, "_known", known)
+        return known.copy()  # type: ignore[no-any-return]
 
     def architecture(self) -> dict[str, Any]:
         return {
@@ -291,6 +336,32 @@ class MLP(_Prepared):
 
     def __repr__(self) -> str:
         return f"MLP of [{', '.join(str(layer) for layer in self.layers)}]"
+
+
+def _is_pygrads_own(layer: Any) -> bool:
+    """Whether the layer's parameters can only change in ways that are noticed."""
+    return type(layer) is Layer and all(type(n) is Neuron for n in layer.neurons)
+
+
+def _not_in_one_call(x: Any) -> Any:
+    return NotImplemented
+
+
+def _function(layers: Sequence[Any]) -> Callable[[Any], Any]:
+    """The layers as one function of a list of Values and floats. It gives NotImplemented for inputs, and for layers,
+    that must be computed neuron by neuron."""
+    descriptions: list[Any] = []
+    for layer in layers:
+        description = layer._described_to_engine() if isinstance(layer, Layer) else None
+        if description is None or (descriptions and description[1] != descriptions[-1][2]):
+            return _not_in_one_call
+        descriptions.append(description)
+    if not descriptions:
+        return _not_in_one_call
+    value_type = backends.type_of(descriptions[0][0][0])
+    if not all(isinstance(p, value_type) for parameters, *_ in descriptions for p in parameters):
+        return _not_in_one_call
+    return value_type._layers(descriptions) or _not_in_one_call
 
 
 def _layer_sizes(nouts: tuple[Any, ...]) -> list[Any]:

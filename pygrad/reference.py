@@ -389,6 +389,11 @@ class Value(Surface):
             total = total + term
         return Value._make("dot", w + start + x, total)
 
+    @staticmethod
+    def _layers(descriptions: list[Any]) -> None:
+        """A function that computes whole layers in one call, on backends that have one. Here neurons are computed
+        one by one."""
+
     # ---- reverse mode ----
 
     def _step(self) -> None:
