@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import math
 import random
 import sys
 import types
@@ -84,18 +85,43 @@ def scalar_trainer(nn: Any, problem: Problem) -> Step:
     return lambda step: scalar_step(model, problem, step)
 
 
+def _with_exp_and_log(value_type: Any) -> None:
+    """What micrograd's Value lacks for a cross-entropy, written the way its own methods are."""
+
+    def exp(self: Any) -> Any:
+        out = value_type(math.exp(self.data), (self,), "exp")
+
+        def _backward() -> None:
+            self.grad += out.data * out.grad
+
+        out._backward = _backward
+        return out
+
+    def log(self: Any) -> Any:
+        out = value_type(math.log(self.data), (self,), "log")
+
+        def _backward() -> None:
+            self.grad += out.grad / self.data
+
+        out._backward = _backward
+        return out
+
+    value_type.exp, value_type.log = exp, log
+
+
 def micrograd_trainer(problem: Problem) -> Step:
-    from micrograd import nn
+    from micrograd import engine, nn
+
+    if problem.loss == "cross_entropy":
+        _with_exp_and_log(engine.Value)
 
     return scalar_trainer(nn, problem)
 
 
 def micrograd_uncollected_trainer(problem: Problem) -> Step:
     """The collector is off during a step, and the step ends with one collection: it is part of the time."""
-    from micrograd import nn
-
     gc.disable()
-    train = scalar_trainer(nn, problem)
+    train = micrograd_trainer(problem)
 
     def step(k: int) -> float:
         loss = train(k)
@@ -202,10 +228,11 @@ def torch_trainer(problem: Problem) -> Step:
         torch.tensor(x, dtype=torch.float64, requires_grad=True) for layer in initial_weights(problem) for x in layer
     ]
     inputs = torch.tensor(problem.inputs, dtype=torch.float64)
-    labels = torch.tensor(problem.labels, dtype=torch.float64).reshape(-1, 1)
+    kind = torch.int64 if problem.loss == "cross_entropy" else torch.float64
+    labels = torch.tensor(problem.labels, dtype=kind).reshape(-1, 1)
 
     def step(k: int) -> float:
-        loss = batch_loss(parameters, inputs, labels, problem, torch.relu)
+        loss = batch_loss(parameters, inputs, labels, problem, torch.relu, lambda h: torch.logsumexp(h, 1))
         for p in parameters:
             p.grad = None
         loss.backward()
@@ -251,7 +278,7 @@ def jax_trainer(problem: Problem) -> Step:
 
     def one_step(parameters: list[Any], rate: float) -> tuple[Any, list[Any]]:
         def loss_of(p: list[Any]) -> Any:
-            return batch_loss(p, inputs, labels, problem, jax.nn.relu)
+            return batch_loss(p, inputs, labels, problem, jax.nn.relu, lambda h: jax.nn.logsumexp(h, axis=1))
 
         loss, gradients = jax.value_and_grad(loss_of)(parameters)
         return loss, [p - rate * g for p, g in zip(parameters, gradients)]
@@ -278,7 +305,11 @@ def autograd_trainer(problem: Problem) -> Step:
     def relu(x: Any) -> Any:
         return np.maximum(x, 0.0)
 
-    derivative = value_and_grad(lambda p: batch_loss(p, inputs, labels, problem, relu))
+    def logsumexp(h: Any) -> Any:
+        largest = h.max(axis=1)
+        return largest + np.log(np.exp(h - largest[:, None]).sum(axis=1))
+
+    derivative = value_and_grad(lambda p: batch_loss(p, inputs, labels, problem, relu, logsumexp))
 
     def step(k: int) -> float:
         loss, gradients = derivative(parameters)

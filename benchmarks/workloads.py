@@ -21,7 +21,8 @@ class Problem:
     """A multi-layer perceptron, what it is trained on, and how: full-batch gradient descent.
 
     sizes: of the layers, inputs first. inputs: one list a sample. labels: one number a sample.
-    loss: 'hinge', the mean of max(0, 1 - label * score); or 'squares', the sum of (score - label) ** 2.
+    loss: 'hinge', the mean of max(0, 1 - label * score); 'squares', the sum of (score - label) ** 2; or
+    'cross_entropy', the mean of log(sum of e ** score) - score[label], with one score a class.
     penalty: weight of the sum of squared parameters. rates: learning rates, used in turn.
     unit: how many steps one measurement takes. checked: how many of the first losses are compared.
     """
@@ -71,11 +72,32 @@ def tiny() -> Problem:
     )
 
 
+def digits(inputs: list[list[float]], labels: Sequence[int]) -> Problem:
+    """MLP(64, [32, 10]) on one batch of handwritten digits, 8 x 8 pixels from 0 to 1."""
+    return Problem(
+        name="digits",
+        sizes=[64, 32, 10],
+        inputs=inputs,
+        labels=list(labels),
+        loss="cross_entropy",
+        penalty=0.0,
+        rates=[0.05],
+        unit=1,
+        checked=2,
+    )
+
+
 def scalar_loss(model: Any, problem: Problem) -> Any:
     """The loss of a model that takes one sample at a time, in scalar operations, as a micrograd user writes it."""
     scores = [model(x) for x in problem.inputs]
     if problem.loss == "hinge":
         losses = [(1 + -label * score).relu() for label, score in zip(problem.labels, scores)]
+        loss = sum(losses) * (1.0 / len(losses))
+    elif problem.loss == "cross_entropy":
+        losses = [
+            sum(s.exp() for s in several).log() - several[int(label)]
+            for label, several in zip(problem.labels, scores)
+        ]
         loss = sum(losses) * (1.0 / len(losses))
     else:
         loss = sum((score - label) ** 2 for label, score in zip(problem.labels, scores))
@@ -105,17 +127,25 @@ def initial_weights(problem: Problem) -> list[tuple[list[list[float]], list[floa
 
 
 def batch_loss(
-    parameters: Sequence[Any], inputs: Any, labels: Any, problem: Problem, relu: Callable[[Any], Any]
+    parameters: Sequence[Any],
+    inputs: Any,
+    labels: Any,
+    problem: Problem,
+    relu: Callable[[Any], Any],
+    logsumexp: Callable[[Any], Any],
 ) -> Any:
     """The same loss over all samples at once, in tensor operations.
 
-    parameters: W (nout, nin) and b (nout,) of each layer in turn. inputs: (samples, nin). labels: (samples, 1).
+    parameters: W (nout, nin) and b (nout,) of each layer in turn. inputs: (samples, nin). labels: (samples, 1); for
+    cross_entropy of integers. logsumexp: over the columns, (samples, classes) to (samples,).
     """
     h = inputs
     for i in range(0, len(parameters), 2):
         h = h @ parameters[i].T + parameters[i + 1]
         if i < len(parameters) - 2:
             h = relu(h)
+    if problem.loss == "cross_entropy":
+        return (logsumexp(h) - h[range(len(problem.labels)), labels[:, 0]]).mean()
     loss = relu(1.0 - labels * h).mean() if problem.loss == "hinge" else ((h - labels) ** 2).sum()
     if problem.penalty:
         loss = loss + problem.penalty * sum((p * p).sum() for p in parameters)
