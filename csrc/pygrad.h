@@ -71,6 +71,21 @@ typedef struct {
     double constant; /* default of k for PG_KIND_CONSTANT, else 0 */
 } pg_op_info;
 
+/* How an optimiser moves a parameter x along its gradient g. The formulas are those of torch.optim. */
+typedef enum {
+    PG_RULE_SGD = 0,    /* settings: lr, momentum, nesterov, weight_decay. Slots: momentum_buffer, unless momentum is 0 */
+    PG_RULE_ADAM = 1,   /* lr, beta1, beta2, eps, weight_decay, step (1 for the first). exp_avg, exp_avg_sq */
+    PG_RULE_ADAMW = 2,  /* as PG_RULE_ADAM */
+    PG_RULE_RMSPROP = 3 /* lr, alpha, eps, momentum, centered, weight_decay. square_avg; momentum_buffer, unless
+                           momentum is 0; grad_avg, if centered is not 0 */
+} pg_rule;
+
+typedef struct {
+    const char *name;     /* "adam" */
+    const char *settings; /* what its settings are called, in order, with one space between them */
+    size_t setting_count;
+} pg_rule_info;
+
 typedef struct {
     uint64_t live;     /* nodes alive */
     uint64_t capacity; /* nodes there is room for */
@@ -167,6 +182,34 @@ pg_id pg_sweep_run(pg_sweep *sweep);
 /* Ends and frees it. failed != 0, for a hook that failed: the gradients of the graph under root are put back to
  * what they were before pg_sweep_new. (A sweep that meets no hook cannot fail, and keeps nothing to put back.) Result as pg_release. */
 pg_result pg_sweep_end(pg_sweep *sweep, int failed);
+
+/* ---- parameters: many nodes at once ----
+ *
+ * ids: n ids, each of them once. All are looked at before anything is done: PG_ERR_ID if one names no live node,
+ * and nothing has changed. n = 0 does nothing, and every pointer may be NULL then. The arrays of numbers are the
+ * caller's. Nothing is allocated. The lock is held from the first id to the last. PG_OK if all went well. */
+
+/* Writes n numbers. */
+pg_result pg_get_data(pg_arena *arena, const pg_id *ids, size_t n, double *numbers);
+pg_result pg_get_grads(pg_arena *arena, const pg_id *ids, size_t n, double *numbers);
+/* Reads n numbers. */
+pg_result pg_put_data(pg_arena *arena, const pg_id *ids, size_t n, const double *numbers);
+pg_result pg_put_grads(pg_arena *arena, const pg_id *ids, size_t n, const double *numbers);
+pg_result pg_zero_grads(pg_arena *arena, const pg_id *ids, size_t n);
+/* The square root of the sum of the squared gradients, added from the first to the last; 0 for n = 0. */
+pg_result pg_grad_norm(pg_arena *arena, const pg_id *ids, size_t n, double *norm);
+/* Multiplies every gradient by factor. */
+pg_result pg_scale_grads(pg_arena *arena, const pg_id *ids, size_t n, double factor);
+/* Brings every gradient into [-limit, limit]; a nan stays one. */
+pg_result pg_clamp_grads(pg_arena *arena, const pg_id *ids, size_t n, double limit);
+/* One step of an optimiser: changes the data, and the state, of every parameter; not the gradients. settings: as
+ * many numbers as the rule has, of any value. state: pg_rule_slots arrays of n numbers, one behind the other, all 0
+ * before the first step; NULL if there are none. PG_ERR_OP for an unknown rule. */
+pg_result pg_optimise(pg_arena *arena, int rule, const pg_id *ids, size_t n, const double *settings, double *state);
+/* How many numbers a parameter's state has under these settings: 0 to 3; 0 for an unknown rule. */
+size_t pg_rule_slots(int rule, const double *settings);
+/* NULL if there is no such rule. Static memory. */
+const pg_rule_info *pg_rule_describe(int rule);
 
 /* ---- the table, and the build ---- */
 

@@ -1057,6 +1057,159 @@ static PyObject *value_trim(PyObject *unused, PyObject *unused2) {
     Py_RETURN_NONE;
 }
 
+/* ---- parameters: many nodes at once (pygrad/_updates.py). A token is a bytes object of ids ---- */
+
+static PyObject *done(pg_result status) {
+    if (status < 0) return raise_status((int)status, PG_OP_LEAF, 0.0, 0.0);
+    Py_RETURN_NONE;
+}
+
+static PyObject *value_ids(PyObject *unused, PyObject *values) {
+    (void)unused;
+    operand_list list;
+    int quick = operands_quick(&list, values);
+    if (quick < 0) return NULL;
+    if (quick == 0)
+        return PyErr_Format(PyExc_TypeError, "_ids: expected a list or tuple of Values of the same backend");
+    PyObject *token = PyBytes_FromStringAndSize((const char *)list.ids, (Py_ssize_t)(list.count * sizeof *list.ids));
+    operands_drop(&list);
+    return token;
+}
+
+/* 0, or -1 with an error set. The ids may be of no node: the functions of pygrad.h look at them. */
+static int token_ids(PyObject *token, const pg_id **ids, size_t *n) {
+    if (PyBytes_Check(token) && (size_t)PyBytes_Size(token) % sizeof **ids == 0) {
+        *ids = (const pg_id *)(const void *)PyBytes_AsString(token);
+        *n = (size_t)PyBytes_Size(token) / sizeof **ids;
+        return 0;
+    }
+    PyErr_SetString(PyExc_TypeError, "a token that Value._ids gave was expected");
+    return -1;
+}
+
+/* 'data' is 0, 'grad' 1; -1 with an error set for anything else. */
+static int is_grad(const char *what) {
+    if (strcmp(what, "data") == 0) return 0;
+    if (strcmp(what, "grad") == 0) return 1;
+    PyErr_Format(PyExc_ValueError, "'data' or 'grad' was expected, not '%s'", what);
+    return -1;
+}
+
+/* memory as count doubles; NULL with an error set where it is no such thing. */
+static double *doubles(char *memory, Py_ssize_t size, uint64_t count) {
+    if ((uint64_t)size != count * sizeof(double)) {
+        PyErr_Format(PyExc_ValueError, "%zd bytes of doubles were expected, not %zd",
+                     (Py_ssize_t)(count * sizeof(double)), size);
+        return NULL;
+    }
+    if (count > 0 && (uintptr_t)memory % _Alignof(double) != 0) {
+        PyErr_SetString(PyExc_ValueError, "the doubles must begin where a double may");
+        return NULL;
+    }
+    return (double *)(void *)memory;
+}
+
+static PyObject *value_get(PyObject *unused, PyObject *args) {
+    (void)unused;
+    PyObject *token;
+    const char *what;
+    const pg_id *ids;
+    size_t n;
+    if (!PyArg_ParseTuple(args, "Os:_get", &token, &what)) return NULL;
+    int grad = is_grad(what);
+    if (grad < 0 || token_ids(token, &ids, &n) < 0) return NULL;
+    PyObject *memory = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(n * sizeof(double)));
+    double *numbers = memory ? doubles(PyByteArray_AsString(memory), PyByteArray_Size(memory), n) : NULL;
+    pg_result status = !numbers ? 0 : grad ? pg_get_grads(arena, ids, n, numbers) : pg_get_data(arena, ids, n, numbers);
+    if (status < 0) (void)done(status);
+    if (!numbers || status < 0) Py_CLEAR(memory);
+    return memory;
+}
+
+static PyObject *value_put(PyObject *unused, PyObject *args) {
+    (void)unused;
+    PyObject *token, *memory;
+    const char *what;
+    const pg_id *ids;
+    size_t n;
+    if (!PyArg_ParseTuple(args, "OsS:_put", &token, &what, &memory)) return NULL;
+    int grad = is_grad(what);
+    if (grad < 0 || token_ids(token, &ids, &n) < 0) return NULL;
+    const double *numbers = doubles(PyBytes_AsString(memory), PyBytes_Size(memory), n);
+    if (!numbers) return NULL;
+    return done(grad ? pg_put_grads(arena, ids, n, numbers) : pg_put_data(arena, ids, n, numbers));
+}
+
+static PyObject *value_zero_grads(PyObject *unused, PyObject *token) {
+    (void)unused;
+    const pg_id *ids;
+    size_t n;
+    return token_ids(token, &ids, &n) < 0 ? NULL : done(pg_zero_grads(arena, ids, n));
+}
+
+static PyObject *value_grad_norm(PyObject *unused, PyObject *token) {
+    (void)unused;
+    const pg_id *ids;
+    size_t n;
+    double norm = 0.0;
+    if (token_ids(token, &ids, &n) < 0) return NULL;
+    pg_result status = pg_grad_norm(arena, ids, n, &norm);
+    return status < 0 ? done(status) : PyFloat_FromDouble(norm);
+}
+
+static PyObject *value_scale_grads(PyObject *unused, PyObject *args) {
+    (void)unused;
+    PyObject *token;
+    double factor;
+    const pg_id *ids;
+    size_t n;
+    if (!PyArg_ParseTuple(args, "Od:_scale_grads", &token, &factor) || token_ids(token, &ids, &n) < 0) return NULL;
+    return done(pg_scale_grads(arena, ids, n, factor));
+}
+
+static PyObject *value_clamp_grads(PyObject *unused, PyObject *args) {
+    (void)unused;
+    PyObject *token;
+    double limit;
+    const pg_id *ids;
+    size_t n;
+    if (!PyArg_ParseTuple(args, "Od:_clamp_grads", &token, &limit) || token_ids(token, &ids, &n) < 0) return NULL;
+    return done(pg_clamp_grads(arena, ids, n, limit));
+}
+
+static int find_rule(const char *name) {
+    int rule = 0;
+    while (pg_rule_describe(rule) && strcmp(pg_rule_describe(rule)->name, name) != 0) rule++;
+    return pg_rule_describe(rule) ? rule : -1;
+}
+
+#define PG_MOST_SETTINGS 8
+
+static PyObject *value_optimise(PyObject *unused, PyObject *args) {
+    (void)unused;
+    const char *name;
+    PyObject *token, *given, *memory;
+    const pg_id *ids;
+    size_t n;
+    double settings[PG_MOST_SETTINGS];
+    if (!PyArg_ParseTuple(args, "sOO!Y:_optimise", &name, &token, &PyTuple_Type, &given, &memory)) return NULL;
+    int rule = find_rule(name);
+    if (rule < 0) return PyErr_Format(PyExc_ValueError, "no rule is called '%s'", name);
+    Py_ssize_t count = (Py_ssize_t)pg_rule_describe(rule)->setting_count;
+    if (PyTuple_Size(given) != count || count > PG_MOST_SETTINGS)
+        return PyErr_Format(PyExc_ValueError, "the rule '%s' has %zd settings, but got %zd", name, count,
+                            PyTuple_Size(given));
+    for (Py_ssize_t i = 0; i < count; i++) {
+        settings[i] = PyFloat_AsDouble(PyTuple_GetItem(given, i));
+        if (settings[i] == -1.0 && PyErr_Occurred()) return NULL;
+    }
+    /* from here on no Python code runs that might move the memory */
+    if (token_ids(token, &ids, &n) < 0) return NULL;
+    uint64_t numbers = (uint64_t)n * pg_rule_slots(rule, settings);
+    double *state = doubles(PyByteArray_AsString(memory), PyByteArray_Size(memory), numbers);
+    return state ? done(pg_optimise(arena, rule, ids, n, settings, state)) : NULL;
+}
+
 /* ---- the rest of the object ---- */
 
 static PyObject *value_repr(PyObject *self) {
@@ -1133,6 +1286,14 @@ static PyMethodDef methods[] = {
     {"_state", value_state, METH_NOARGS, NULL},
     {"_restore", value_restore, METH_VARARGS | METH_STATIC, NULL},
     {"_stats", value_stats, METH_NOARGS | METH_STATIC, NULL},
+    {"_ids", value_ids, METH_O | METH_STATIC, NULL},
+    {"_get", value_get, METH_VARARGS | METH_STATIC, NULL},
+    {"_put", value_put, METH_VARARGS | METH_STATIC, NULL},
+    {"_zero_grads", value_zero_grads, METH_O | METH_STATIC, NULL},
+    {"_grad_norm", value_grad_norm, METH_O | METH_STATIC, NULL},
+    {"_scale_grads", value_scale_grads, METH_VARARGS | METH_STATIC, NULL},
+    {"_clamp_grads", value_clamp_grads, METH_VARARGS | METH_STATIC, NULL},
+    {"_optimise", value_optimise, METH_VARARGS | METH_STATIC, NULL},
     {"_trim", value_trim, METH_NOARGS | METH_STATIC, NULL},
     {NULL, NULL, 0, NULL}};
 

@@ -13,7 +13,7 @@ import cffi
 
 CSRC = "csrc"  # relative to setup.py, as setuptools wants it
 HEADERS = ["arena.h", "graph.h", "guard.h", "lock.h", "native.h", "ops.h", "pygrad.h"]
-LIBRARY = ["arena.c", "graph.c", "layers.c"]
+LIBRARY = ["arena.c", "graph.c", "layers.c", "optim.c"]
 
 # value.c needs CPython's limited API, which free-threaded CPython and PyPy do not have
 NATIVE = platform.python_implementation() == "CPython" and not sysconfig.get_config_var("Py_GIL_DISABLED")

@@ -1,5 +1,5 @@
-"""The cffi module: loading it, and its constants as Python ints. The other modules that touch `lib` are
-_handle.py (the cffi handle) and _native.py (the native one). Raises ImportError naming the remedy."""
+"""The cffi module: loading it, its constants as Python ints, its errors. The other modules that touch `lib` are
+_handle.py and _handle_updates.py (the cffi handle) and _native.py (the native one). Raises ImportError naming the remedy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ try:
 except ImportError as error:
     raise backends.missing("c", error) from None
 
-__all__ = ["NO_NODE", "OP_CODES", "OP_NAMES", "RESULT_TRACED", "build_info", "ffi", "lib", "op_infos"]
+__all__ = ["NO_NODE", "OP_CODES", "OP_NAMES", "RESULT_TRACED", "build_info", "ffi", "lib", "op_infos", "raise_if"]
 
 NO_NODE = 0  # PG_NONE
 RESULT_TRACED = 1 << 32  # PG_RESULT_TRACED
@@ -38,6 +38,16 @@ def op_infos() -> list[dict[str, object]]:
 
 OP_NAMES: list[str] = [str(row["name"]) for row in op_infos()]
 OP_CODES: dict[str, int] = {name: code for code, name in enumerate(OP_NAMES)}
+
+
+def raise_if(status: int) -> int:
+    """The result of a call that can only fail for want of memory, or through a defect in pygrad."""
+    if status >= 0:
+        return status
+    if status == lib.PG_ERR_NOMEM:
+        raise MemoryError
+    text = ffi.string(lib.pg_status_text(status)).decode()
+    raise MemoryError(text) if status == lib.PG_ERR_FULL else RuntimeError(f"pygrad: {text}")
 
 
 def build_info() -> dict[str, str]:

@@ -20,6 +20,8 @@ from typing import Any
 
 from . import _checks
 from ._ffi import NO_NODE, OP_CODES, OP_NAMES, RESULT_TRACED, ffi, lib
+from ._ffi import raise_if as _raise_if
+from ._handle_updates import Updates
 from ._surface import Surface
 
 _arena = lib.pg_arena_new(lib.PG_ARENA_LOCKED)
@@ -167,16 +169,6 @@ def _hook_of(self: Value) -> Callable[[], object] | None:
     return traced.hook if traced else None
 
 
-def _raise_if(status: int) -> int:
-    """The result of a call that can only fail for want of memory, or through a defect here."""
-    if status >= 0:
-        return status
-    if status == lib.PG_ERR_NOMEM:
-        raise MemoryError
-    text = ffi.string(lib.pg_status_text(status)).decode()
-    raise MemoryError(text) if status == lib.PG_ERR_FULL else RuntimeError(f"pygrad: {text}")
-
-
 def _raise(status: int, op: str, x: float, y: float) -> Any:
     """Raises what an op that failed with this status should."""
     if status >= lib.PG_ERR_OP:
@@ -207,13 +199,14 @@ def _quick(name: str) -> Callable[[Value, Any], Any]:
     return operator
 
 
-class Value(Surface):
+class Value(Surface, Updates):
     """A number that remembers how it was computed, and its gradient; see pygrad.reference.Value, which it equals
     to the last bit."""
 
     __slots__ = ("__weakref__", "_id", "_traced")
 
     _pygrad_backend = "cffi"
+    _arena = _arena
     _id: int
     _traced: _Traced  # not set on a Value that is not traced
 

@@ -18,17 +18,11 @@ from typing import Any, NamedTuple
 from . import _checks
 from ._checks import Status
 from ._graph import topological_order
+from ._ieee import divide as _divide
 from ._surface import Surface
+from ._updates import Updates
 
 # ---- IEEE 754 arithmetic that never raises, for derivatives ----
-
-
-def _divide(x: float, y: float) -> float:
-    if y == 0.0:
-        if x == 0.0 or math.isnan(x):
-            return math.nan
-        return math.copysign(math.inf, x) * math.copysign(1.0, y)
-    return x / y
 
 
 def _is_complex_power(x: float, y: float) -> bool:
@@ -203,7 +197,7 @@ def evaluate(op: Op, x: float, y: float) -> float:
         raise _checks.op_error(op.name, _STATUS[type(error)], x, y) from None
 
 
-class Value(Surface):
+class Value(Surface, Updates):
     """A number that remembers how it was computed, and its gradient.
 
     data: any real number; kept as a float. _children and _op: for a user-defined op, its operands (Values) and

@@ -1,0 +1,89 @@
+"""Many parameters at once on the cffi handle: what pygrad/_updates.py describes, as one call into C each.
+
+A token is an array of node ids that cffi owns. C looks at every id before it does anything, so a token whose
+Values are gone is an error, not a crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from . import _updates
+from ._ffi import ffi, lib, raise_if
+
+_RULE_CODES: dict[str, int] = {}
+while (_info := lib.pg_rule_describe(len(_RULE_CODES))) != ffi.NULL:
+    _RULE_CODES[ffi.string(_info.name).decode()] = len(_RULE_CODES)
+
+_TOKEN = ffi.typeof("pg_id[]")
+
+
+def _count(token: Any) -> int:
+    if not isinstance(token, ffi.CData) or ffi.typeof(token) is not _TOKEN:
+        raise _updates.bad_token()
+    return len(token)
+
+
+class Updates:
+    """Methods of the class Value for many parameters at once; see pygrad._updates.Updates."""
+
+    __slots__ = ()
+
+    _arena: Any  # set by the handle
+
+    @classmethod
+    def _ids(cls, values: Sequence[Any]) -> Any:
+        if not isinstance(values, (list, tuple)):
+            raise TypeError(f"_ids: expected a list or tuple of Values, not {type(values).__name__}")
+        for v in values:
+            if not isinstance(v, cls):
+                raise TypeError(f"_ids: expected a Value of the same backend, not {type(v).__name__}")
+        return ffi.new(_TOKEN, [v._id for v in values])  # type: ignore[attr-defined]
+
+    @classmethod
+    def _get(cls, token: Any, what: str) -> bytearray:
+        _updates.need_attribute(what)
+        numbers = bytearray(8 * _count(token))
+        get = lib.pg_get_data if what == "data" else lib.pg_get_grads
+        raise_if(get(cls._arena, token, len(token), ffi.from_buffer("double[]", numbers)))
+        return numbers
+
+    @classmethod
+    def _put(cls, token: Any, what: str, numbers: bytes) -> None:
+        _updates.need_attribute(what)
+        _updates.need_doubles(numbers, bytes, _count(token))
+        put = lib.pg_put_data if what == "data" else lib.pg_put_grads
+        raise_if(put(cls._arena, token, len(token), ffi.from_buffer("double[]", numbers)))
+
+    @classmethod
+    def _zero_grads(cls, token: Any) -> None:
+        raise_if(lib.pg_zero_grads(cls._arena, token, _count(token)))
+
+    @classmethod
+    def _grad_norm(cls, token: Any) -> float:
+        norm = ffi.new("double *")
+        raise_if(lib.pg_grad_norm(cls._arena, token, _count(token), norm))
+        number: float = norm[0]
+        return number
+
+    @classmethod
+    def _scale_grads(cls, token: Any, factor: float) -> None:
+        raise_if(lib.pg_scale_grads(cls._arena, token, _count(token), factor))
+
+    @classmethod
+    def _clamp_grads(cls, token: Any, limit: float) -> None:
+        raise_if(lib.pg_clamp_grads(cls._arena, token, _count(token), limit))
+
+    @classmethod
+    def _optimise(cls, rule: str, token: Any, settings: tuple[float, ...], memory: bytearray) -> None:
+        if rule not in _RULE_CODES:
+            raise _updates.bad_rule(rule)
+        code, n = _RULE_CODES[rule], _count(token)
+        _updates.need_settings(rule, lib.pg_rule_describe(code).setting_count, settings)
+        numbers = ffi.new("double[]", settings)
+        _updates.need_doubles(memory, bytearray, n * lib.pg_rule_slots(code, numbers))
+        with ffi.from_buffer("double[]", memory) as state:  # held: nobody resizes it meanwhile
+            if len(state) and int(ffi.cast("uintptr_t", state)) % ffi.alignof("double"):
+                raise ValueError("the state must begin where a double may")
+            raise_if(lib.pg_optimise(cls._arena, code, token, n, numbers, state))
