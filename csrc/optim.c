@@ -75,8 +75,7 @@ pg_result pg_clamp_grads(pg_arena *arena, const pg_id *ids, size_t n, double lim
     if (!all_alive(arena, ids, n)) return leave(arena, PG_ERR_ID);
     for (size_t i = 0; i < n; i++) {
         double *g = &arena->nodes[ids[i]].grad;
-        if (*g > limit) *g = limit;
-        if (*g < -limit) *g = -limit;
+        *g = *g > limit ? limit : *g < -limit ? -limit : *g;
     }
     return leave(arena, PG_OK);
 }

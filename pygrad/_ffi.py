@@ -1,5 +1,8 @@
 """The cffi module: loading it, its constants as Python ints, its errors. The other modules that touch `lib` are
-_handle.py and _handle_updates.py (the cffi handle) and _native.py (the native one). Raises ImportError naming the remedy."""
+_handle.py and _handle_updates.py (the cffi handle) and _native.py (the native one).
+
+Raises ImportError naming the remedy.
+"""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Updates:
         for v in values:
             if not isinstance(v, cls):
                 raise TypeError(f"_ids: expected a Value of the same backend, not {type(v).__name__}")
-        return ffi.new(_TOKEN, [v._id for v in values])  # type: ignore[attr-defined]
+        return ffi.new(_TOKEN, [v._id for v in values])
 
     @classmethod
     def _get(cls, token: Any, what: str) -> bytearray:
