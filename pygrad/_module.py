@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _prepared: weakref.WeakSet[Any] = weakref.WeakSet()
 """The modules that keep something prepared: attributes named in PREPARED."""
 
-PREPARED = ("_compute", "_known")
-"""What a module may keep prepared: its function in C, and the list of its parameters. None: not prepared."""
+PREPARED = ("_compute", "_known", "_zero")
+"""What a module may keep prepared: its function in C, the list of its parameters, what sets their gradients to 0."""
 
 
 def keep_prepared(module: Any, name: str, ready: Any) -> Any:

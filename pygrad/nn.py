@@ -8,6 +8,7 @@ prepared once and computed by one call into C; what that gives is what the neuro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from . import _checks, backends
@@ -63,6 +64,7 @@ class _Prepared(Module):
 
     _compute: Any = None
     _known: Any = None
+    _zero: Any = None
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in vars(self):
@@ -326,6 +328,20 @@ class MLP(_Prepared):
             if all(_is_pygrads_own(layer) for layer in self.layers):
                 keep_prepared(self, "_known", known)
         return known.copy()  # type: ignore[no-any-return]
+
+    def zero_grad(self) -> None:
+        """Sets the gradient of every parameter to 0: one call, where the parameters are known."""
+        zero = self._zero
+        if zero is None:
+            zero = keep_prepared(self, "_zero", self._zero_function())
+        zero()
+
+    def _zero_function(self) -> Callable[[], None]:
+        parameters = self.parameters()
+        if type(self).parameters is not MLP.parameters or self._known is None or not parameters:
+            return super().zero_grad
+        value_type = backends.type_of(parameters[0])
+        return partial(value_type._zero_grads, value_type._ids(parameters))
 
     def architecture(self) -> dict[str, Any]:
         return {
