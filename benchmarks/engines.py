@@ -16,10 +16,18 @@ from typing import Any
 
 import peers
 from peers import Scalars, Step
-from workloads import FUNCTION_NAMES, Problem
+from workloads import FUNCTION_NAMES, Problem, optimiser_settings
 
 PEERS = ("micrograd", "torch", "jax", "casadi", "xad", "autograd")
 """The packages that --peers chooses from; also what they are called on PyPI."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training on a data set gave: seconds of each epoch, and the accuracy on the test set after the last."""
+
+    seconds: list[float]
+    accuracy: float
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,7 @@ class Engine:
 
     name: in the JSON file. label: in the tables. needs: the peers without which it is left out.
     trainer: gives the step function of a problem. scalars: gives the engine for graphs of scalars.
+    fit: trains on a data set, for so many epochs. optimiser: gives the step function of an optimiser.
     nn: whether training also needs micrograd, for its nn.py.
     most_ops: the largest graph of scalars to ask it for, by its speed and memory.
     """
@@ -37,6 +46,8 @@ class Engine:
     needs: tuple[str, ...] = ()
     trainer: Callable[[Problem], Step] | None = None
     scalars: Callable[[], Scalars] | None = None
+    fit: Callable[[int], Fitted] | None = None
+    optimiser: Callable[[str, int], Callable[[], None]] | None = None
     nn: bool = False
     most_ops: int = 10_000_000
 
@@ -70,6 +81,37 @@ def _pygrad_scalars(backend: str) -> Scalars:
         release=lambda: None,
         table=[getattr(value_type, name) for name in FUNCTION_NAMES],
     )
+
+
+def _pygrad_fit(backend: str, epochs: int) -> Fitted:
+    """MLP(64, [32, 10]) on scikit-learn's digits, a fifth kept for the test, in batches of 32, with model.fit."""
+    from pygrad import nn
+    from pygrad.data import load_digits, train_test_split
+
+    X, test_x, y, test_y = train_test_split(*load_digits(), test=0.2, seed=0)
+    model = nn.MLP(64, [32, 10], init="he", seed=0, backend=backend)
+    history = model.fit(
+        X, y, loss="cross_entropy", optimizer="adam", lr=0.005, epochs=epochs, batch_size=32, seed=0, progress=False
+    )
+    return Fitted(list(history["seconds"]), model.score(test_x, test_y))
+
+
+def _pygrad_optimiser(backend: str, kind: str, count: int) -> Callable[[], None]:
+    """One step and zero_grad of that many parameters."""
+    from pygrad import backends, optim
+
+    value_type: Any = backends.load(backend)
+    parameters = [value_type(1.0 / (i + 1)) for i in range(count)]
+    for i, p in enumerate(parameters):
+        p.grad = 1e-3 * (i % 7 - 3)
+    name, settings = optimiser_settings(kind)
+    optimizer = getattr(optim, name)(parameters, **settings)
+
+    def step() -> None:
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
 
 
 def _uncollected_scalars(backend: str) -> Scalars:
@@ -115,7 +157,15 @@ ENGINES = {
             peers.micrograd_uncollected_scalars,
             most_ops=100_000,
         ),
-        Engine("c", "pygrad c", (), partial(_pygrad_trainer, "c"), partial(_pygrad_scalars, "c")),
+        Engine(
+            "c",
+            "pygrad c",
+            (),
+            partial(_pygrad_trainer, "c"),
+            partial(_pygrad_scalars, "c"),
+            partial(_pygrad_fit, "c"),
+            partial(_pygrad_optimiser, "c"),
+        ),
         Engine(
             "c+micrograd-nn",
             "pygrad c, micrograd's own nn.py",
@@ -123,7 +173,15 @@ ENGINES = {
             partial(_micrograd_nn_trainer, "c"),
             nn=True,
         ),
-        Engine("cffi", "pygrad cffi", (), partial(_pygrad_trainer, "cffi"), partial(_pygrad_scalars, "cffi")),
+        Engine(
+            "cffi",
+            "pygrad cffi",
+            (),
+            partial(_pygrad_trainer, "cffi"),
+            partial(_pygrad_scalars, "cffi"),
+            partial(_pygrad_fit, "cffi"),
+            partial(_pygrad_optimiser, "cffi"),
+        ),
         Engine("cffi-uncollected", "pygrad cffi, collector off", scalars=partial(_uncollected_scalars, "cffi")),
         Engine(
             "python",
@@ -147,6 +205,7 @@ ENGINES = {
             ("torch",),
             peers.torch_trainer,
             peers.torch_scalars,
+            optimiser=peers.torch_optimiser,
             most_ops=10_000,
         ),
         Engine("jax", "JAX jit, a call a step (tensors)", ("jax",), peers.jax_trainer),

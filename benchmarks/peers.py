@@ -24,6 +24,7 @@ from workloads import (
     batch_loss,
     initial_weights,
     linear_sum,
+    optimiser_settings,
     scalar_loss,
     scalar_step,
 )
@@ -241,6 +242,23 @@ def torch_trainer(problem: Problem) -> Step:
             for p in parameters:
                 p -= rate * p.grad
         return float(loss)
+
+    return step
+
+
+def torch_optimiser(kind: str, count: int) -> Callable[[], None]:
+    """One step and zero_grad of one tensor of that many numbers, which its foreach kernels take at once."""
+    import torch
+
+    torch.set_num_threads(1)
+    p = torch.arange(1, count + 1, dtype=torch.float64).reciprocal().requires_grad_()
+    p.grad = 1e-3 * (torch.arange(count, dtype=torch.float64) % 7 - 3)
+    name, settings = optimiser_settings(kind)
+    optimizer = getattr(torch.optim, name)([p], **settings)
+
+    def step() -> None:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=False)
 
     return step
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from engines import ENGINES
 from measure import Measurement
+from workloads import OPTIMISERS
 
 Measurements = Mapping[str, Measurement]
 
@@ -97,6 +98,36 @@ def training_table(title: str, measurements: Measurements, per: str) -> Table:
     for name, m in timed.items():
         ratio = timed[first]["seconds"] / m["seconds"]
         table.rows.append([label(name), duration(m["seconds"]), _times(ratio), str(m.rounds)])
+    return table
+
+
+def fit_table(title: str, measurements: Measurements, batch: float | None) -> Table:
+    """Time an epoch and accuracy. batch: seconds that micrograd takes for one batch, if that is known."""
+    table = Table(title, ["engine", "time an epoch", "times micrograd", "test accuracy", "rounds"], measurements)
+    epoch = None if batch is None else BATCHES * batch
+    for name, m in measurements.items():
+        if m.problem:
+            continue
+        ratio = None if epoch is None else epoch / m["seconds"]
+        cells = [duration(m["seconds"]), _cell(ratio, _times), f"{100 * m['accuracy']:.1f} %"]
+        table.rows.append([label(name), *cells, str(m.rounds)])
+    if epoch is not None:
+        table.notes.append(f"micrograd: {duration(epoch)} an epoch, extrapolated from one batch")
+    return table
+
+
+BATCHES = 45
+"""Of 32, in the 1,437 pictures of the training set."""
+
+
+def optimiser_table(title: str, measurements: Measurements) -> Table:
+    table = Table(title, ["optimiser", "engine", "time a step", "a parameter", "rounds"], measurements)
+    for name, m in measurements.items():
+        if m.problem:
+            continue
+        kind, _, engine = name.partition("; ")
+        each = f"{_digits(1e9 * m['seconds'] / m.job['parameters'])} ns"
+        table.rows.append([kind, label(engine), duration(m["seconds"]), each, str(m.rounds)])
     return table
 
 
@@ -201,9 +232,23 @@ def targets(tables: Mapping[str, Table]) -> list[Target]:
     add(f"growth: cost per node from {span} nodes", grown, 2, unit=" x")
 
     reference = _number(tables, "moons", "micrograd", "seconds")
-    for name, row, limit in (("micrograd's own nn.py", "c+micrograd-nn", 150), ("pygrad.nn", "c", 500)):
+    for name, row, limit in (("micrograd's own nn.py", "c+micrograd-nn", 150), ("pygrad.nn", "c", 1000)):
         faster = ratio(reference, _number(tables, "moons", row, "seconds"))
         add(f"moons: {name} on c, times micrograd", faster, limit, unit=" x", at_least=True)
+
+    c, torch = (_number(tables, "moons", row, "seconds") for row in ("c", "torch"))
+    add("moons: pygrad.nn on c / torch eager on the batch", ratio(c, torch), 1, unit=" x")
+
+    batch, epoch = _number(tables, "digits", "micrograd", "seconds"), _number(tables, "fit", "c", "seconds")
+    faster = ratio(None if batch is None else BATCHES * batch, epoch)
+    add("fit: an epoch of digits on c, times micrograd", faster, 1000, unit=" x", at_least=True)
+    accuracy = _number(tables, "fit", "c", "accuracy")
+    correct = None if accuracy is None else 100 * accuracy
+    add("fit: test accuracy on digits after 30 epochs", correct, 95, unit=" %", at_least=True)
+    for kind in OPTIMISERS:
+        seconds = _number(tables, "optimisers", f"{kind}; c", "seconds")
+        milliseconds = None if seconds is None else 1e3 * seconds
+        add(f"optimisers: {kind} on c, step + zero_grad of 100,000 parameters", milliseconds, 1, unit=" ms")
 
     uncollected, cffi = (_number(tables, "moons", row, "seconds") for row in ("micrograd-uncollected", "cffi"))
     gained = ratio(uncollected, cffi)

@@ -22,7 +22,7 @@ from engines import ENGINES, PEERS
 from report import Table
 from worker import TOLERANCE
 
-WORKLOADS = ("moons", "tiny", "per-op", "growth", "memory")
+WORKLOADS = ("moons", "tiny", "digits", "fit", "optimisers", "per-op", "growth", "memory")
 
 MEMORY_OPS = (
     ("c", "chain", 10_000_000),
@@ -52,6 +52,7 @@ class Plan:
     graphs: float
     say: Callable[[str], None]
     tables: dict[str, Table] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
     def measure(self, title: str, jobs: dict[str, dict[str, Any]], **kwargs: Any) -> dict[str, measure.Measurement]:
         rounds = kwargs.pop("rounds", self.rounds)
@@ -115,6 +116,55 @@ def tiny(plan: Plan) -> None:
     plan.tables["tiny"] = training(plan, workloads.tiny(), title, "for all 20", without)
 
 
+def digits(plan: Plan) -> None:
+    try:
+        from pygrad.data import load_digits
+
+        X, y = load_digits()
+    except ImportError as error:
+        plan.remarks.append(f"digits: left out ({error})")
+        return
+    problem = workloads.digits(X[:32].tolist(), y[:32].tolist())
+    title = "digits: one training step of MLP(64, [32, 10]), 2,410 parameters, batch of 32, softmax cross-entropy"
+    plan.tables["digits"] = training(plan, problem, title, "a step", ("xad", "casadi"))
+
+
+EPOCHS = 30
+
+
+def fit(plan: Plan) -> None:
+    """On the training set of digits; what micrograd would need is taken from its step of the same batch."""
+    jobs = {
+        name: {"task": "fit", "engine": name, "epochs": EPOCHS}
+        for name, engine in ENGINES.items()
+        if engine.fit and plan.takes_part(name)
+    }
+    measurements = plan.measure("fit", jobs, rounds=min(plan.rounds, 3))
+    title = f"fit: MLP(64, [32, 10]) on 1,437 handwritten digits, batches of 32, Adam, {EPOCHS} epochs"
+    one = plan.tables["digits"].measurements.get("micrograd") if "digits" in plan.tables else None
+    batch = None if one is None or one.problem else one["seconds"]
+    plan.tables["fit"] = report.fit_table(title, measurements, batch)
+
+
+def optimisers(plan: Plan) -> None:
+    count = 100_000
+    jobs = {
+        f"{kind}; {name}": {
+            "task": "optimiser",
+            "engine": name,
+            "kind": kind,
+            "parameters": count,
+            "seconds": plan.training,
+        }
+        for kind in workloads.OPTIMISERS
+        for name, engine in ENGINES.items()
+        if engine.optimiser and plan.takes_part(name)
+    }
+    measurements = plan.measure("optimisers", jobs, rounds=min(plan.rounds, 3))
+    title = f"optimisers: one step and zero_grad of {count:,} parameters"
+    plan.tables["optimisers"] = report.optimiser_table(title, measurements)
+
+
 def per_op(plan: Plan) -> None:
     for graph, sizes in (("chain", (100_000, 1_000_000)), ("wide", (100_000, 1_000_000)), ("functions", (100_000,))):
         for size in sizes[:1] if plan.quick else sizes:
@@ -175,7 +225,16 @@ def memory(plan: Plan) -> None:
     plan.tables["memory"] = table
 
 
-RUN = {"moons": moons, "tiny": tiny, "per-op": per_op, "growth": growth, "memory": memory}
+RUN = {
+    "moons": moons,
+    "tiny": tiny,
+    "digits": digits,
+    "fit": fit,
+    "optimisers": optimisers,
+    "per-op": per_op,
+    "growth": growth,
+    "memory": memory,
+}
 
 
 # ---- the command line ----
@@ -210,7 +269,7 @@ def _positive(text: str) -> int:
 def parser() -> argparse.ArgumentParser:
     out = argparse.ArgumentParser(
         description="Measures pygrad beside other engines: medians of rounds in which the engines take turns.",
-        epilog="A whole run with all peers takes 5 to 8 minutes, a quick one over 1. Other programs should rest "
+        epilog="A whole run with all peers takes 8 to 12 minutes, a quick one over 2. Other programs should rest "
         "meanwhile; if they do not, compare ratios, not times.",
     )
     out.add_argument(
@@ -287,6 +346,8 @@ def main(argv: list[str] | None = None) -> int:
             if key not in shown:
                 print(f"\n{table.text()}", flush=True)
                 shown.add(key)
+    for remark in plan.remarks:
+        print(f"\n{remark}")
     targets = report.targets(plan.tables)
     print(f"\n{report.targets_table(targets)}")
     seconds = time.perf_counter() - start

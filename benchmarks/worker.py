@@ -110,6 +110,27 @@ def graph(engine: Engine, job: dict[str, Any]) -> Result:
     return {key: statistics.median(run[key] for run in runs) for key in keys}
 
 
+def fit(engine: Engine, job: dict[str, Any]) -> Result:
+    """The median of an epoch's seconds, and the accuracy on the test set after the last."""
+    assert engine.fit is not None  # chosen by run.py
+    fitted = engine.fit(job["epochs"])
+    return {"seconds": statistics.median(fitted.seconds), "accuracy": fitted.accuracy}
+
+
+def optimiser(engine: Engine, job: dict[str, Any]) -> Result:
+    """Seconds of one step and zero_grad: the median of as many as fit into job['seconds']."""
+    assert engine.optimiser is not None  # chosen by run.py
+    step = engine.optimiser(job["kind"], job["parameters"])
+    step()
+    samples: list[float] = []
+    end = time.perf_counter() + job["seconds"]
+    while not samples or time.perf_counter() < end:
+        start = time.perf_counter()
+        step()
+        samples.append(time.perf_counter() - start)
+    return {"seconds": statistics.median(samples)}
+
+
 def resident() -> int | None:
     """Bytes of this process in memory now; None where the system has no /proc."""
     try:
@@ -158,7 +179,7 @@ def memory(engine: Engine, job: dict[str, Any]) -> Result:
     return out
 
 
-TASKS = {"train": train, "graph": graph, "memory": memory}
+TASKS = {"train": train, "fit": fit, "optimiser": optimiser, "graph": graph, "memory": memory}
 
 
 def main() -> None:

@@ -152,6 +152,18 @@ def batch_loss(
     return loss
 
 
+# ---- optimisers ----
+
+OPTIMISERS = ("SGD", "SGD, momentum", "Adam", "AdamW", "RMSprop")
+
+
+def optimiser_settings(kind: str) -> tuple[str, dict[str, float]]:
+    """The name of the class, in pygrad.optim and in torch.optim, and the arguments for one of OPTIMISERS."""
+    if kind == "SGD, momentum":
+        return "SGD", {"lr": 1e-3, "momentum": 0.9}
+    return kind, {"lr": 1e-3}
+
+
 # ---- graphs of scalar operations ----
 
 

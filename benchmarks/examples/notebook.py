@@ -1,4 +1,4 @@
-"""The walk through micrograd's lecture notebook, on pygrad: expression, backpropagation by hand, neuron, network, training.
+"""The walk through micrograd's lecture notebook: expression, backpropagation by hand, neuron, network, training.
 
 Prints each number beside the one it should be, and stops with an AssertionError if they differ. With --pictures DIR,
 also draws the graphs. Needs pygrad only; where torch is installed, its gradients are compared.
@@ -128,7 +128,7 @@ def training(steps: int) -> MLP:
     show("first output", model(XS[0]).data, 0.42767811248845455)
     print("training it")
     losses = []
-    for k in range(steps):
+    for _ in range(steps):
         predictions = [model(x) for x in XS]
         loss = sum((prediction - y) ** 2 for y, prediction in zip(YS, predictions))
         model.zero_grad()
