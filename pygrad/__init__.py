@@ -13,6 +13,7 @@ with the same API gives the same numbers to the last bit.
 """
 
 from . import backends, engine, nn
+from .checks import compare_backends, gradcheck
 from .engine import Value
 from .functions import (
     abs,
@@ -70,6 +71,7 @@ __all__ = [
     "add",
     "backend",
     "backends",
+    "compare_backends",
     "cos",
     "div",
     "dot",
@@ -77,6 +79,7 @@ __all__ = [
     "engine",
     "exp",
     "gelu",
+    "gradcheck",
     "leaky_relu",
     "log",
     "logsumexp",
