@@ -1,4 +1,4 @@
-"""gradcheck finds wrong derivatives and reports no right ones; compare_backends finds planted differences, no others."""
+"""gradcheck finds wrong derivatives and reports no right ones; compare_backends finds planted differences only."""
 
 from __future__ import annotations
 

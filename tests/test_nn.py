@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
 from pygrad import backends
-from pygrad.data import make_moons
 from pygrad.demo import learning_rate, train_moons
 from pygrad.nn import MLP, Layer, Module, Neuron
 
@@ -99,27 +96,3 @@ def test_the_whole_demo_learns():
 def test_learning_rate():
     assert learning_rate(0, 100) == 1.0
     assert learning_rate(50, 100) == pytest.approx(0.55)
-
-
-# ---- data ----
-
-
-def test_moons():
-    X, y = make_moons(100)
-    assert (len(X), len(y), sum(y), set(y)) == (100, 100, 0, {-1, 1})
-    assert make_moons(100) == (X, y)
-    assert make_moons(100, seed=1) != (X, y)
-    assert make_moons(10, seed=None) != make_moons(10, seed=None)
-    assert make_moons(0) == ([], [])
-    X, y = make_moons(7, noise=0)
-    assert y.count(-1) == 3
-    for (x0, x1), label in zip(X, y):
-        centre = (0.0, 0.0) if label < 0 else (1.0, 0.5)
-        assert math.hypot(x0 - centre[0], x1 - centre[1]) == pytest.approx(1.0)
-        assert (x1 >= centre[1]) == (label < 0) or x1 == pytest.approx(centre[1])
-    with pytest.raises(ValueError, match="noise must be at least 0, not -1"):
-        make_moons(10, noise=-1)
-    with pytest.raises(ValueError, match="samples must be at least 0, not -3"):
-        make_moons(-3)
-    with pytest.raises(TypeError, match="samples must be an integer, not float"):
-        make_moons(1.5)
