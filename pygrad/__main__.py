@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import sys
 
 from .backends import NAMES
@@ -15,6 +16,13 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
     return number
+
+
+def _regex(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -35,6 +43,14 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     run = command("run", "run an unmodified micrograd script on pygrad")
+    run.add_argument(
+        "--compare",
+        action="store_true",
+        help="run the script on the reference as well, and report both times and whether all that is printed is equal",
+    )
+    run.add_argument(
+        "--ignore", metavar="REGEX", type=_regex, help="with --compare: leave out lines that match, such as times"
+    )
     run.add_argument("script", metavar="SCRIPT", help="a Python file; `import micrograd` in it gives pygrad")
     run.add_argument("arguments", metavar="ARGS", nargs=argparse.REMAINDER, help="the script's own arguments")
 
@@ -69,6 +85,18 @@ def _info() -> None:
         print(f"{name + ':':12} {value}")
 
 
+def _write(line: str) -> None:
+    print(line, flush=True)
+
+
+def _compared(options: argparse.Namespace) -> int:
+    from . import _compare, backends
+
+    backend = options.backend or backends.current
+    backends.load(backend)  # a missing backend is reported before the slow part
+    return _compare.main(options.script, options.arguments, backend, options.ignore, _write)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; returns the exit status. 2 for a wrong command line."""
     parser = _parser()
@@ -85,6 +113,13 @@ def main(argv: list[str] | None = None) -> int:
     if options.command is None:
         parser.print_help()
         return 2
+    if options.command == "run":
+        if not os.path.isfile(options.script):
+            parser.error(f"no such script: {options.script}")
+        if options.ignore and not options.compare:
+            parser.error("--ignore is for --compare")
+        if options.compare:
+            return _compared(options)
     if options.backend:
         import pygrad
 
@@ -92,17 +127,12 @@ def main(argv: list[str] | None = None) -> int:
     if options.command == "run":
         from . import _script
 
-        if not os.path.isfile(options.script):
-            parser.error(f"no such script: {options.script}")
         _script.run(options.script, options.arguments)
         return 0
     if options.command == "demo":
         from . import backends, demo
 
-        def write(line: str) -> None:
-            print(line, flush=True)
-
-        same = demo.main(options.steps, options.samples, options.seed, backends.current, options.every, write)
+        same = demo.main(options.steps, options.samples, options.seed, backends.current, options.every, _write)
         return 0 if same else 1
     _info()
     return 0

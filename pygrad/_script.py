@@ -10,8 +10,12 @@ from __future__ import annotations
 import builtins
 import os
 import sys
+import time
 import types
 from typing import Any
+
+SECONDS_FILE = "PYGRAD_RUN_SECONDS_FILE"
+"""The environment variable that names a file for the seconds the script takes. The script does not see it."""
 
 
 def alias_micrograd() -> None:
@@ -54,5 +58,11 @@ def run(script: str, arguments: list[str]) -> None:
         sys.__excepthook__(kind, error.with_traceback(_own_frames(traceback, path)), error.__traceback__)
 
     sys.excepthook = show
-    # with none of this file's own __future__ imports
-    exec(compile(source, path, "exec", dont_inherit=True), vars(module))
+    code = compile(source, path, "exec", dont_inherit=True)  # with none of this file's own __future__ imports
+    seconds_file, process, start = os.environ.pop(SECONDS_FILE, None), os.getpid(), time.perf_counter()
+    try:
+        exec(code, vars(module))
+    finally:
+        if seconds_file and os.getpid() == process:  # not in a fork of the script
+            with open(seconds_file, "w", encoding="ascii") as out:
+                out.write(repr(time.perf_counter() - start))
