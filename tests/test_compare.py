@@ -158,6 +158,9 @@ def test_a_script_that_fails_on_one(compare):
         "     c: the script ended with status 1",
         "printed: 0 lines, equal on both",
     ]
+    out = compare(BACKEND + "assert name == 'c'\n")
+    assert out.returncode == 1
+    assert "python: the script ended with status 1\n     c: the script ended with status 0\n" in out.stdout
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no signals")
