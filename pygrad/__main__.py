@@ -86,7 +86,8 @@ def _info() -> None:
 
 
 def _write(line: str) -> None:
-    print(line, flush=True)
+    encoding = sys.stdout.encoding or "utf-8"  # a script's line may hold what this terminal cannot show
+    print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
 def _compared(options: argparse.Namespace) -> int:

@@ -100,6 +100,15 @@ def test_the_first_difference_is_shown(compare):
     ]
 
 
+def test_lines_that_the_terminal_cannot_show(compare):
+    script = BACKEND + "import sys\nsys.stdout.buffer.write(('ж' * 70 + name).encode())\n"
+    out = compare(script, environment={"PYTHONIOENCODING": "ascii"})
+    assert (out.returncode, out.stderr) == (1, "")
+    assert "\\u0436python'\n" in out.stdout
+    out = compare(script)
+    assert "жpython'\n" in out.stdout
+
+
 def test_ignored_lines(compare):
     script = BACKEND + "print('same')\nprint('took', name)\nif name == 'c': print('took too')\nprint('end')\n"
     out = compare(script, options=["--ignore", "^took"])
