@@ -77,25 +77,33 @@ _EPSILON = sys.float_info.epsilon
 _STEPS = 12  # how many are tried, each a tenth of the one before
 
 
+def _rounded(v: Any) -> float:
+    """The rounding error of one node, in epsilons. A sum may cancel: then the size of its terms counts, not its own."""
+    x = v.operands
+    terms: list[float] = []
+    if v._op == "dot":
+        terms = [a.data * b.data for a, b in zip(x, x[len(x) - len(x) // 2 :])]
+    elif v._op == "logsumexp":
+        terms = [1.0]  # of the sum, relative to it
+    elif len(x) > 2:
+        terms = [a.data for a in x]
+    size: float = abs(v.data)
+    for term in terms:
+        size += len(x) * abs(term)
+    return size
+
+
 def _rounding(order: Iterable[Any]) -> float:
     """A first-order bound of the rounding error in the last Value of a graph whose gradients are those of that Value.
 
     Each node's relative rounding error reaches it by way of the node's adjoint, so: epsilon times the sum of
-    |adjoint * value| (Linnainmaa, Taylor expansion of the accumulated rounding error, BIT 16, 1976), times the number
-    of operands for a node that rounds as often. Terms that are not finite are left out: they would excuse everything.
+    |adjoint * value| (Linnainmaa, Taylor expansion of the accumulated rounding error, BIT 16, 1976). Terms that are
+    not finite are left out: they would excuse everything.
     """
     bound = 0.0
     for v in order:
-        operands = v.operands
-        if operands:
-            size = abs(v.data)
-            if len(operands) > 2:  # a sum may cancel: what counts is the size of its terms
-                half = len(operands) // 2
-                pairs = zip(operands, operands[-half:])
-                terms = [x.data * y.data for x, y in pairs] if v._op == "dot" else [x.data for x in operands]
-                for term in terms:
-                    size += len(operands) * abs(term)
-            term = abs(v.grad) * size
+        if v.operands:
+            term = abs(v.grad) * _rounded(v)
             bound += term if math.isfinite(term) else 0.0
     return _EPSILON * bound
 

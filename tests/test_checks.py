@@ -30,6 +30,18 @@ def test_every_op_has_the_derivative_of_differences(backend, name, x, y):
     assert report == ([], len(inputs), 0)  # no mismatches, all checked, none blurred
 
 
+def test_ops_of_any_number_of_operands(backend):
+    for inputs in ([0.5], [0.5, -1.0], [0.5, -1.0, 2.0, 3.0]):
+        for f in (
+            lambda x: x[0].sum(x).tanh(),
+            lambda x: x[0].logsumexp(x),
+            lambda x: x[0].dot(x, x[::-1], x[0]),
+            lambda x: x[0].dot(x, x),
+            lambda x: x[0].dot([1e6, x[0]], [1e-6, x[-1]]),  # 1, not 1e6, counts in the rounding
+        ):
+            assert gradcheck(f, [inputs], backend=backend) == ([], len(inputs), 0)
+
+
 @pytest.mark.parametrize(
     ("f", "x"),
     [
