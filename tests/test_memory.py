@@ -26,7 +26,7 @@ def _no_failure_afterwards():
 
 
 def test_every_allocation_of_a_training_step_may_fail(engine, live):
-    X, y = make_moons(90)  # enough to make every array grow
+    X, y = make_moons(250)  # enough to make every array grow
     model = MLP(2, [16, 1], backend=engine._pygrad_backend)
     extra = engine(1.0, label="kept") * 2
     start, before = live(), [bits(p.data) for p in model.parameters()]
