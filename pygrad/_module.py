@@ -82,14 +82,33 @@ def _items(x: Any) -> Iterator[tuple[str, Any]]:
         yield from ((str(i), item) for i, item in enumerate(x))
     elif isinstance(x, dict):
         yield from ((str(key), item) for key, item in x.items())
+    elif _is_object_array(x):
+        yield from ((".".join(map(str, index)), x[index]) for index in np.ndindex(x.shape))
+
+
+def _is_object_array(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and x.dtype == object
+
+
+def _is_searched(x: Any) -> bool:
+    return isinstance(x, (Module, list, tuple, dict)) or _is_object_array(x)
+
+
+def _has_own_parameters(x: Any) -> bool:
+    """Whether x is a module of a class that defines parameters() itself."""
+    return isinstance(x, Module) and type(x).parameters is not Module.parameters
 
 
 def _joined(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix else name
 
 
-def _find(x: Any, prefix: str, seen: set[int], found: list[tuple[str, Any]]) -> None:
-    """Adds the parameters under x to `found`, each once. Goes through modules and containers, not through graphs."""
+def _find(x: Any, prefix: str, seen: set[int], found: list[tuple[str, Any]], ask: bool = True) -> None:
+    """Adds the parameters under x to `found`, each once. Goes through modules and containers, not through graphs.
+
+    ask: whether modules that define parameters() themselves are asked for them, and not searched.
+    """
+    seen.add(id(x))
     for name, item in _items(x):
         if id(item) in seen:
             continue
@@ -98,39 +117,72 @@ def _find(x: Any, prefix: str, seen: set[int], found: list[tuple[str, Any]]) -> 
             if _is_parameter(item):
                 seen.add(id(item))
                 found.append((where, item))
-        elif isinstance(item, (Module, list, tuple, dict)):
+        elif ask and _has_own_parameters(item):
             seen.add(id(item))
-            if isinstance(item, Module) and type(item).parameters is not Module.parameters:
-                for path, p in item.named_parameters(where):
-                    if id(p) not in seen:
-                        seen.add(id(p))
-                        found.append((path, p))
-            else:
-                _find(item, where, seen, found)
+            for i, p in enumerate(item.parameters()):
+                if id(p) not in seen:
+                    seen.add(id(p))
+                    found.append((f"{where}.parameters.{i}", p))
+        elif _is_searched(item):
+            _find(item, where, seen, found, ask)
 
 
 # ---- parameters as arrays ----
 
 
 def regular_shape(x: Any) -> tuple[int, ...] | None:
-    """The shape of nested lists whose innermost items are parameters: () for one itself. None if they are ragged, hold
-    anything else, or nothing."""
-    if _is_parameter(x):
+    """The shape of nested lists whose innermost items are Values: () for one itself. None if they are ragged or hold
+    anything else."""
+    if is_value(x):
         return ()
-    if not isinstance(x, (list, tuple)) or not x:
+    if _is_object_array(x):
+        x = x.tolist()
+    if not isinstance(x, (list, tuple)):
         return None
-    shapes = {regular_shape(item) for item in x}
+    shapes = {regular_shape(item) for item in x} or {()}
     inner = shapes.pop()
     return None if shapes or inner is None else (len(x), *inner)
 
 
 def flattened(x: Any) -> list[Any]:
     """The items of nested lists, in order."""
+    if _is_object_array(x):
+        return list(x.flat)
     return [v for item in x for v in flattened(item)] if isinstance(x, (list, tuple)) else [x]
 
 
+def _collect(x: Any, prefix: str, wanted: set[int], left: set[int], seen: set[int], arrays: dict[str, Any]) -> None:
+    """Adds regular nested lists of parameters under x to `arrays`, until each has been in one.
+
+    wanted: the ids of the parameters; left: of those that are in no array yet.
+    """
+
+    def add(name: str, array: Any) -> bool:
+        ids = {id(p) for p in flattened(array)}
+        if not ids <= wanted or regular_shape(array) is None:
+            return False
+        if ids & left:
+            if name in arrays:
+                raise ValueError(f"two parameters are called {name!r}, which a state cannot tell apart: rename one")
+            arrays[name] = array
+            left.difference_update(ids)
+        return True
+
+    seen.add(id(x))
+    if isinstance(x, Module):
+        for name, array in x._compact().items():
+            add(_joined(prefix, name), array)
+    for name, item in _items(x):
+        where = _joined(prefix, name)
+        if id(item) not in seen and not add(where, item) and _is_searched(item):
+            _collect(item, where, wanted, left, seen, arrays)
+    if _has_own_parameters(x):
+        add(_joined(prefix, "parameters"), [p for p in x.parameters() if id(p) in left])
+
+
 class Module:
-    """Something with parameters: the Values among its attributes, and those of Modules, lists, tuples and dicts there.
+    """Something with parameters: the Values among its attributes, and those of the Modules, lists, tuples, dicts and
+    arrays of Values there.
 
     Derive from it, keep Values and other Modules as attributes, and define __call__. Attributes whose name begins with
     an underscore are not searched, nor are Values that were computed from others. A class may instead define
@@ -144,20 +196,22 @@ class Module:
         """The parameters, a new list of Values, each once, in the order in which the attributes were made."""
         return [p for _, p in self._found("")]
 
-    def _found(self, prefix: str) -> list[tuple[str, Any]]:
+    def _found(self, prefix: str, ask: bool = True) -> list[tuple[str, Any]]:
         found: list[tuple[str, Any]] = []
-        _find(self, prefix, {id(self)}, found)
+        _find(self, prefix, set(), found, ask)
         return found
 
     def named_parameters(self, prefix: str = "") -> list[tuple[str, Any]]:
         """The parameters with their names, which are paths of attributes: ('layers.0.neurons.1.w.0', Value).
 
-        The order is that of parameters(). One that is in no attribute is called 'parameters.<index>'.
+        The order is that of parameters(). One that only a module's own parameters() knows is called by its place there,
+        'parameters.0' or 'encoder.parameters.0'.
         """
-        names = {id(p): name for name, p in self._found(prefix)}
-        return [
-            (names.get(id(p), _joined(prefix, f"parameters.{i}")), p) for i, p in enumerate(self.parameters())
-        ]
+        names = {id(p): name for name, p in self._found(prefix, ask=False)}
+        listed = self._found(prefix)
+        if _has_own_parameters(self):
+            listed = [(_joined(prefix, f"parameters.{i}"), p) for i, p in enumerate(self.parameters())]
+        return [(names.get(id(p), name), p) for name, p in listed]
 
     def zero_grad(self) -> None:
         """Sets the gradient of every parameter to 0."""
@@ -178,7 +232,7 @@ class Module:
             seen.add(id(x))
             if isinstance(x, Module):
                 found[id(x)] = x
-            waiting += [item for _, item in _items(x) if isinstance(item, (Module, list, tuple, dict))][::-1]
+            waiting += [item for _, item in _items(x) if _is_searched(item)][::-1]
         return list(found.values())
 
     def train(self, mode: bool = True) -> Any:
@@ -193,32 +247,24 @@ class Module:
 
     # ---- arrays ----
 
+    def _compact(self) -> dict[str, Any]:
+        """Arrays of parameters that a class names itself, as Layer its weight and bias."""
+        return {}
+
     def _arrays(self) -> dict[str, Any]:
-        """The parameters as named nested lists of Values: one array a list where that is regular."""
+        """The parameters as named nested lists of Values, each regular.
+
+        Raises ValueError if two have one name.
+        """
         arrays: dict[str, Any] = {}
-        taken: set[int] = set()
-
-        def collect(x: Any, prefix: str) -> None:
-            for name, item in _items(x):
-                where = _joined(prefix, name)
-                if isinstance(item, Module):
-                    if id(item) not in taken:
-                        taken.add(id(item))
-                        arrays.update({_joined(where, key): array for key, array in item._arrays().items()})
-                elif regular_shape(item) is not None:
-                    arrays[where] = item
-                elif isinstance(item, (list, tuple, dict)) and id(item) not in taken:
-                    taken.add(id(item))
-                    collect(item, where)
-
-        collect(self, "")
-        covered = {id(p) for array in arrays.values() for p in flattened(array)}
-        rest = [p for p in self.parameters() if id(p) not in covered]
-        return {**arrays, "parameters": rest} if rest else arrays
+        wanted = {id(p) for p in self.parameters()}
+        _collect(self, "", wanted, set(wanted), set(), arrays)
+        return arrays
 
     def state_dict(self) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
         """The parameters' data as float64 arrays by name, copied: 'layers.0.weight' of shape (nout, nin),
-        'layers.0.bias' of shape (nout,); a list of Values is one array, a single Value an array of shape ()."""
+        'layers.0.bias' of shape (nout,); a list of Values is one array, a single Value an array of shape ().
+        What is shared stands under its first name."""
         import numpy as np
 
         return {
@@ -229,18 +275,19 @@ class Module:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Sets the parameters' data from arrays as state_dict gives them. Nothing is changed on error.
 
-        Raises KeyError naming what is missing or not known here, ValueError for a wrong shape, stating both.
+        Raises KeyError naming what is missing or not known here, ValueError for a wrong shape, stating both, TypeError
+        for what are no numbers.
         """
         import numpy as np
 
         arrays = self._arrays()
-        missing = [name for name in arrays if name not in state]
-        unknown = [name for name in state if name not in arrays]
-        if missing or unknown:
-            parts = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"not known: {', '.join(unknown)}"] * bool(
-                unknown
-            )
-            raise KeyError(f"the state does not fit {type(self).__name__}; {'; '.join(parts)}")
+        problems = {
+            "missing": [name for name in arrays if name not in state],
+            "not known": [str(name) for name in state if name not in arrays],
+        }
+        if any(problems.values()):
+            details = "; ".join(f"{problem}: {', '.join(names)}" for problem, names in problems.items() if names)
+            raise KeyError(f"the state does not fit {type(self).__name__}; {details}")
         updates: list[tuple[Any, float]] = []
         for name, array in arrays.items():
             given = np.asarray(state[name])

@@ -67,6 +67,7 @@ INITIALISERS: dict[str, Initialiser] = {
     "he_uniform": he_uniform,
     "he_normal": he_normal,
     "normal": scaled_normal,
+    "scaled_normal": scaled_normal,
     "zeros": zeros,
 }
 

@@ -3,7 +3,8 @@
 Each is written in operations of Value, so the same on every backend to the last bit, and works on plain numbers too,
 giving a float. Where a loss is a mean, so is its gradient: the 1/m is part of it. Nothing here knows a model.
 
-Outputs are what a model gave, one entry a sample: a Value, or a list of Values (several outputs, or logits).
+Outputs are what a model gave, one entry a sample: a Value, or a list of Values (several outputs, or logits). Outputs
+and targets may be lists, tuples, arrays or iterators; a single sample may stand alone.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from . import functions
+from . import _checks, functions
 from ._module import is_value
 
 LEAST_PROBABILITY = math.exp(-100.0)
@@ -28,16 +29,16 @@ def _reduced(terms: list[Any], reduction: str) -> Any:
         return functions.sum(terms)
     if not terms:
         raise ValueError("the mean over no samples is not defined")
-    return functions.sum(terms) * (1.0 / len(terms))
+    return functions.sum(terms) / len(terms)
 
 
 def _listed(x: Any) -> Any:
-    """A sequence as a list; None for a number or Value. Arrays of several dimensions as lists of lists."""
-    if is_value(x) or isinstance(x, (int, float)):
+    """What can be iterated over, as a list (of lists, for arrays of several dimensions); None for a number or Value."""
+    if is_value(x) or isinstance(x, (int, float, str)):
         return None
     if hasattr(x, "tolist"):
         x = x.tolist()
-    return list(x) if hasattr(x, "__len__") else None
+    return list(x) if hasattr(x, "__iter__") else None
 
 
 def _paired(outputs: Any, targets: Any, what: str) -> list[tuple[Any, Any]]:
@@ -83,8 +84,13 @@ def sse(outputs: Any, targets: Any) -> Any:
     return mse(outputs, targets, reduction="sum")
 
 
-def _probability(y: Any, what: str) -> float:
-    number = float(y)
+def _number(target: Any, what: str) -> float:
+    """A target as a float; a Value is taken for the number it holds."""
+    return _checks.as_float(target.data if is_value(target) else target, f"{what}: a target")
+
+
+def _probability(target: Any, what: str) -> float:
+    number = _number(target, what)
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"{what}: a target must be between 0 and 1, not {number!r} (labels -1 and 1: hinge)")
     return number
@@ -93,8 +99,8 @@ def _probability(y: Any, what: str) -> float:
 def binary_cross_entropy(outputs: Any, targets: Any, *, reduction: str = "mean") -> Any:
     """Mean of -(y log p + (1 - y) log(1 - p)): outputs p are probabilities, targets y in [0, 1].
 
-    A logarithm is not taken of less than e**-100, so a sample costs at most 100, as in torch; there the gradient is 0.
-    Where the probability is a sigmoid, binary_cross_entropy_with_logits is more accurate.
+    A logarithm is not taken of less than e**-100: a sample costs at most 100, as in torch, and from there on has the
+    gradient 0. Where the probability is a sigmoid, binary_cross_entropy_with_logits is more accurate.
 
     Raises ValueError for a target outside [0, 1], or if the numbers of outputs and targets differ.
     """
@@ -171,9 +177,10 @@ def hinge(outputs: Any, targets: Any, *, margin: float = 1.0, reduction: str = "
     Raises ValueError for another target, or if the numbers of outputs and targets differ.
     """
     terms = []
-    for score, y in _paired(outputs, targets, "hinge"):
-        if y not in (-1, 1):
-            raise ValueError(f"hinge: a target must be -1 or 1, not {y!r}")
+    for score, target in _paired(outputs, targets, "hinge"):
+        y = _number(target, "hinge")
+        if y not in (-1.0, 1.0):
+            raise ValueError(f"hinge: a target must be -1 or 1, not {target!r}")
         terms.append(functions.relu(margin + -y * score))
     return _reduced(terms, reduction)
 

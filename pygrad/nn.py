@@ -48,7 +48,8 @@ def _check_inputs(x: Any, nin: int, what: str) -> None:
     try:
         count = len(x)
     except TypeError:
-        raise TypeError(f"{what} takes a sequence of {nin} inputs, not {type(x).__name__}") from None
+        inputs = f"{nin} input{'s' if nin != 1 else ''}"
+        raise TypeError(f"{what} takes a sequence of {inputs}, not {type(x).__name__}") from None
     if count != nin:
         raise _checks.bad_count(what, nin, count)
 
@@ -144,7 +145,7 @@ class Neuron(_Prepared):
     def parameters(self) -> list[Any]:
         return [*self.w, self.b]
 
-    def _arrays(self) -> dict[str, Any]:
+    def _compact(self) -> dict[str, Any]:
         return {"weight": self.w, "bias": self.b}
 
     def architecture(self) -> dict[str, Any]:
@@ -231,9 +232,9 @@ class Layer(_Prepared):
     def parameters(self) -> list[Any]:
         return [p for n in self.neurons for p in n.parameters()]
 
-    def _arrays(self) -> dict[str, Any]:
-        if not all(type(n) is Neuron for n in self.neurons):
-            return super()._arrays()
+    def _compact(self) -> dict[str, Any]:
+        if not all(isinstance(n, Neuron) for n in self.neurons):
+            return {}
         return {"weight": [n.w for n in self.neurons], "bias": [n.b for n in self.neurons]}
 
     def architecture(self) -> dict[str, Any]:
@@ -247,8 +248,10 @@ class Layer(_Prepared):
         if not self.neurons:
             return "Layer without neurons"
         first = self.neurons[0]
-        titles = {n._title().lower() if n._title() == n._title().capitalize() else n._title() for n in self.neurons}
-        return f"Layer {len(first.w)} -> {len(self.neurons)}, {', '.join(sorted(titles))}"
+        if not all(isinstance(n, Neuron) for n in self.neurons):
+            return f"Layer of {len(self.neurons)}"
+        activations = {n.activation if isinstance(n.activation, str) else n._title() for n in self.neurons}
+        return f"Layer {len(first.w)} -> {len(self.neurons)}, {', '.join(sorted(activations))}"
 
     def __repr__(self) -> str:
         return f"Layer of [{', '.join(str(n) for n in self.neurons)}]"
@@ -283,10 +286,12 @@ class MLP(_Prepared):
         rng: Any = None,
         backend: str | None = None,
     ) -> None:
-        sizes = [nin, *_layer_sizes(nouts)]
+        sizes = [_checks.size(nin, "nin"), *_layer_sizes(nouts)]
         count = len(sizes) - 1
         activations = _activations(activation, output_activation, count)
         for given, what in ((weights, "weights"), (biases, "biases")):
+            if given is not None and not hasattr(given, "__len__"):
+                raise TypeError(f"{what} must be a list with one entry a layer, not {type(given).__name__}")
             if given is not None and len(given) != count:
                 raise ValueError(f"{what} must have one entry a layer: {count}, not {len(given)}")
         source = generator(seed, rng)
@@ -381,13 +386,11 @@ def _function(layers: Sequence[Any]) -> Callable[[Any], Any]:
 
 
 def _layer_sizes(nouts: tuple[Any, ...]) -> list[Any]:
-    if len(nouts) != 1 or hasattr(type(nouts[0]), "__index__"):
-        if any(isinstance(n, Iterable) for n in nouts):
-            raise TypeError("MLP takes the sizes of its layers as one list, or one by one; not both")
-        return list(nouts)
-    if not isinstance(nouts[0], Iterable) or isinstance(nouts[0], str):
-        raise TypeError(f"nouts must be a sequence of layer sizes, not {type(nouts[0]).__name__}")
-    return list(nouts[0])
+    if len(nouts) == 1 and isinstance(nouts[0], Iterable) and not isinstance(nouts[0], str):
+        return list(nouts[0])
+    if any(isinstance(n, Iterable) and not isinstance(n, str) for n in nouts):
+        raise TypeError("MLP takes the sizes of its layers as one list, or one by one; not both")
+    return list(nouts)
 
 
 def _activations(given: Any, output: Any, count: int) -> list[Activation]:
@@ -432,7 +435,7 @@ class Dropout(Module):
     def __getstate__(self) -> dict[str, Any]:
         # the module `random` cannot be copied, and needs not be
         state = super().__getstate__()
-        if not hasattr(type(self._rng), "uniform"):
+        if self._rng is generator(None, None):
             del state["_rng"]
         return state
 
