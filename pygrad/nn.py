@@ -206,7 +206,7 @@ class Layer(_Prepared):
         return self._one_by_one(x) if out is NotImplemented else out
 
     def _one_by_one(self, x: Any) -> Any:
-        if self.neurons:
+        if self.neurons and type(self.neurons[0]).__call__ is Neuron.__call__:
             first = self.neurons[0]
             _check_inputs(x, len(first.w), repr(first))
             x = first.b._as_operands(repr(first), x)  # a number becomes one leaf, not one a neuron
