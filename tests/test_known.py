@@ -10,6 +10,7 @@ import random
 
 import pytest
 
+from pygrad import losses
 from pygrad.nn import MLP, Layer, Neuron
 
 from .conftest import bits
@@ -204,7 +205,9 @@ def test_derivatives_use_the_data_of_now(Value):
 def test_sizes_and_reprs(backend):
     assert len(MLP(3, [4, 4, 1], backend=backend).parameters()) == 41
     assert len(MLP(3, [4, 2], backend=backend).parameters()) == 26
+    assert len(MLP(4, 4, 4, 1, backend=backend).parameters()) == 45
     assert len(MLP(2, [16, 16, 1], backend=backend).parameters()) == 337
+    assert len(MLP(2, 16, 16, 1, backend=backend).parameters()) == 337
     assert repr(Neuron(2, backend=backend)) == "ReLUNeuron(2)"
     assert repr(Neuron(2, nonlin=False, backend=backend)) == "LinearNeuron(2)"
     assert repr(Layer(2, 2, backend=backend)) == "Layer of [ReLUNeuron(2), ReLUNeuron(2)]"
@@ -224,8 +227,35 @@ def test_neuron_of_a_seed(backend):
     assert n([1, -2]).data == approx(0.102443419482938, rel=1e-14)
 
 
-def test_toy_training(Value):
+TOY_INPUTS = [[2.0, 3.0, -1.0], [3.0, -1.0, 0.5], [0.5, 1.0, 1.0], [1.0, 1.0, -1.0]]
+TOY_TARGETS = [1.0, -1.0, -1.0, 1.0]
+
+
+def check_toy_training(model, parameters, squared_errors):
     """Four samples, tanh everywhere, sum of squared errors: the losses of the exp-ratio tanh, to about 1e-12."""
+    assert model(TOY_INPUTS[0]).data == approx(0.42767811248845455, rel=1e-12)
+    found = []
+    for _ in range(40):
+        loss = squared_errors([model(x) for x in TOY_INPUTS], TOY_TARGETS)
+        for p in parameters:
+            p.grad = 0.0
+        loss.backward()
+        for p in parameters:
+            p.data -= 0.05 * p.grad
+        found.append(loss.data)
+    known = {
+        0: 6.005402783252284,
+        1: 4.448280639552251,
+        2: 3.038719710839991,
+        9: 0.846993055647186,
+        19: 0.05964201764201716,
+        39: 0.01722918670374716,
+    }
+    for k, expected in known.items():
+        assert found[k] == approx(expected, rel=1e-10)
+
+
+def test_toy_training_without_nn(Value):
     random.seed(1337)
 
     def layer(nin, nout):
@@ -239,37 +269,20 @@ def test_toy_training(Value):
             x = [sum((wi * xi for wi, xi in zip(w, x)), b).tanh() for w, b in neurons]
         return x[0]
 
-    xs = [[2.0, 3.0, -1.0], [3.0, -1.0, 0.5], [0.5, 1.0, 1.0], [1.0, 1.0, -1.0]]
-    ys = [1.0, -1.0, -1.0, 1.0]
-    assert model(xs[0]).data == approx(0.42767811248845455, rel=1e-12)
-    losses = []
-    for _ in range(40):
-        loss = sum((model(x) - y) ** 2 for x, y in zip(xs, ys))
-        for p in parameters:
-            p.grad = 0.0
-        loss.backward()
-        for p in parameters:
-            p.data -= 0.05 * p.grad
-        losses.append(loss.data)
-    known = {
-        0: 6.005402783252284,
-        1: 4.448280639552251,
-        2: 3.038719710839991,
-        9: 0.846993055647186,
-        19: 0.05964201764201716,
-        39: 0.01722918670374716,
-    }
-    for k, expected in known.items():
-        assert losses[k] == approx(expected, rel=1e-10)
+    check_toy_training(model, parameters, lambda outputs, ys: sum((x - y) ** 2 for x, y in zip(outputs, ys)))
+
+
+@pytest.mark.parametrize("seed", [None, 1337], ids=["random", "seed"])
+def test_toy_training(backend, seed):
+    random.seed(1337)
+    model = MLP(
+        3, [4, 4, 1], activation="tanh", output_activation="tanh", bias_init="uniform", seed=seed, backend=backend
+    )
+    check_toy_training(model, model.parameters(), losses.sse)
 
 
 def test_relu_layer_on_xor_inputs(backend):
-    layer = Layer(2, 2, backend=backend)
-    weights, biases = [[1.0, 0.0], [0.0, 1.0]], [1.0, 0.0]
-    for n, row, b in zip(layer.neurons, weights, biases):
-        n.b.data = b
-        for w, value in zip(n.w, row):
-            w.data = value
+    layer = Layer(2, 2, weights=[[1, 0], [0, 1]], biases=[1, 0], backend=backend)
     outputs = [layer(x) for x in [(0, 0), (0, 1), (1, 0), (1, 1)]]
     assert [[v.data for v in out] for out in outputs] == [[1, 0], [1, 1], [2, 0], [2, 1]]
     total = sum(v for out in outputs for v in out)
@@ -297,19 +310,37 @@ def test_xor_by_linear_regression(Value):
     assert mean_squared_error().data == approx(0.250030138359273, rel=1e-12)
 
 
-def test_xor_by_goodfellows_relu_net(Value):
+def test_xor_by_a_linear_neuron(backend):
+    """The same with pygrad's neuron and loss."""
+    n = Neuron(2, nonlin=False, init="zeros", backend=backend)
+    xs, ys = [(0, 0), (0, 1), (1, 0), (1, 1)], [0, 1, 1, 0]
+    for _ in range(1000):
+        n.zero_grad()
+        losses.mse([n(x) for x in xs], ys).backward()
+        for p in n.parameters():
+            p.data -= 0.01 * p.grad
+    assert [p.data for p in n.parameters()] == approx([0.00750802463741372] * 2 + [0.49109442668900566], rel=1e-12)
+    assert losses.mse([n(x) for x in xs], ys).data == approx(0.250030138359273, rel=1e-12)
+
+
+def test_xor_by_goodfellows_relu_net(backend, Value):
     """Deep Learning (Goodfellow, Bengio, Courville), section 6.1: f(x) = w . relu(W'x + c)."""
+    model = MLP(2, [2, 1], weights=[[[1, 1], [1, 1]], [[1, -2]]], biases=[[0, -1], [0]], backend=backend)
     for x, expected in [((0, 0), 0.0), ((0, 1), 1.0), ((1, 0), 1.0), ((1, 1), 0.0)]:
         hidden = [Value.dot([1, 1], x, 0.0).relu(), Value.dot([1, 1], x, -1.0).relu()]
-        assert Value.dot([1, -2], hidden).data == expected
+        assert Value.dot([1, -2], hidden).data == model(x).data == expected
 
 
 def test_mean_binary_cross_entropy(Value):
-    y, p = (1, 0, 1, 1), [Value(v) for v in (0.9, 0.2, 0.7, 0.4)]
-    loss = -sum(pi.log() if yi else (1 - pi).log() for yi, pi in zip(y, p)) / 4
-    loss.backward()
-    assert loss.data == approx(0.4003674, abs=1e-7)
-    assert [v.grad for v in p] == approx([-1 / 0.9 / 4, 1.25 / 4, -1 / 0.7 / 4, -2.5 / 4], rel=1e-14)
+    def by_hand(p, y):
+        return -sum(pi.log() if yi else (1 - pi).log() for yi, pi in zip(y, p)) / 4
+
+    for loss_of in (by_hand, losses.binary_cross_entropy):
+        y, p = (1, 0, 1, 1), [Value(v) for v in (0.9, 0.2, 0.7, 0.4)]
+        loss = loss_of(p, y)
+        loss.backward()
+        assert loss.data == approx(0.4003674, abs=1e-7)
+        assert [v.grad for v in p] == approx([-1 / 0.9 / 4, 1.25 / 4, -1 / 0.7 / 4, -2.5 / 4], rel=1e-14)
 
 
 def test_division_is_correctly_rounded(Value):
