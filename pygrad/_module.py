@@ -1,66 +1,18 @@
 """Module: what has parameters, found in its attributes; their names, arrays, and modes. The base of pygrad.nn.
 
-Values here are only looked at and set; what a module computes is the business of its class. Also the lists that tell
-when one of their items is replaced, on which pygrad.nn relies to prepare layers once.
+Values here are only looked at and set; what a module computes is the business of its class.
 """
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from . import _checks
 
 if TYPE_CHECKING:
     import numpy as np  # imported where it is used: a micrograd script does without, and starts sooner
-
-# ---- noticing changes ----
-
-_prepared: weakref.WeakSet[Any] = weakref.WeakSet()
-"""The modules that keep something prepared: attributes named in PREPARED."""
-
-PREPARED = ("_compute", "_known", "_zero")
-"""What a module may keep prepared: its function in C, the list of its parameters, what sets their gradients to 0."""
-
-
-def keep_prepared(module: Any, name: str, ready: Any) -> Any:
-    """Keeps `ready` under that name until anything is changed in any module: who changes what, nobody follows."""
-    vars(module)[name] = ready
-    _prepared.add(module)
-    return ready
-
-
-def changed() -> None:
-    """A parameter, a neuron, a layer or an activation was replaced somewhere: everything prepared is forgotten."""
-    while _prepared:
-        module = _prepared.pop()
-        for name in PREPARED:
-            vars(module).pop(name, None)
-
-
-def _noticed(name: str) -> Callable[..., Any]:
-    method = getattr(list, name)
-
-    def mutate(self: Any, *args: Any, **kwargs: Any) -> Any:
-        changed()
-        return method(self, *args, **kwargs)
-
-    mutate.__name__ = name
-    mutate.__doc__ = method.__doc__
-    return mutate
-
-
-class Watched(list):  # type: ignore[type-arg]
-    """A list like any other; calls changed() when an item is set, added, moved or taken away."""
-
-    for _name in (
-        "__setitem__", "__delitem__", "__iadd__", "__imul__",
-        "append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse",
-    ):  # fmt: skip
-        locals()[_name] = _noticed(_name)
-    del _name
-
 
 # ---- finding parameters ----
 
@@ -83,11 +35,11 @@ def _items(x: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(x, dict):
         yield from ((str(key), item) for key, item in x.items())
     elif _is_object_array(x):
-        yield from ((".".join(map(str, index)), x[index]) for index in np.ndindex(x.shape))
+        yield from ((".".join(map(str, index)), x[index]) for index in product(*map(range, x.shape)))
 
 
 def _is_object_array(x: Any) -> bool:
-    return isinstance(x, np.ndarray) and x.dtype == object
+    return hasattr(x, "shape") and getattr(getattr(x, "dtype", None), "kind", "") == "O"
 
 
 def _is_searched(x: Any) -> bool:
@@ -338,9 +290,6 @@ class Module:
         lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, b, c in rows]
         rule = "-" * max(map(len, lines))
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: item for name, item in vars(self).items() if name not in PREPARED}
 
 
 class Holder(Module):

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from . import _checks, backends
-from ._module import Module, Watched, changed, dropout_probability, is_value, keep_prepared, nested
+from . import _checks, backends, functions
+from ._module import Module, dropout_probability, is_value, nested
+from ._prepared import Prepared, Watched, all_watched, guarded
 from .init import Initialiser, generator, initialiser
 from .reference import OPS
 
@@ -59,25 +60,7 @@ def _plain_inputs(x: Any) -> Any:
     return x.tolist() if getattr(x, "ndim", 0) == 1 and hasattr(x, "tolist") else x
 
 
-class _Prepared(Module):
-    """A module of pygrad's own, which prepares what it needs often and keeps it until something is changed: that is
-    noticed when an attribute is assigned, or an item of a list there (see _module.changed)."""
-
-    _compute: Any = None
-    _known: Any = None
-    _zero: Any = None
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in vars(self):
-            changed()
-        object.__setattr__(self, name, Watched(value) if type(value) is list else value)
-
-    def __delattr__(self, name: str) -> None:
-        changed()
-        object.__delattr__(self, name)
-
-
-class Neuron(_Prepared):
+class Neuron(Prepared):
     """activation(w . x + b), the activation relu unless told otherwise.
 
     nin: number of inputs.
@@ -135,8 +118,9 @@ class Neuron(_Prepared):
             self.activation = "relu" if nonlin else "linear"
 
     def __call__(self, x: Sequence[Any]) -> Any:
+        b = self.b
         try:
-            act = self.b.dot(self.w, x, self.b)
+            act = b.dot(self.w, x, b) if is_value(b) else functions.dot(self.w, x, b)
         except (TypeError, ValueError):
             _check_inputs(x, len(self.w), repr(self))
             raise
@@ -162,7 +146,7 @@ class Neuron(_Prepared):
         return f"{self._title()}Neuron({len(self.w)})"
 
 
-class Layer(_Prepared):
+class Layer(Prepared):
     """nout neurons on the same nin inputs. Gives a list of Values, or the one Value where nout is 1.
 
     weights: of shape (nout, nin); biases: of shape (nout,). The other options are those of Neuron.
@@ -201,7 +185,7 @@ class Layer(_Prepared):
             x = [x]
         compute = self._compute
         if compute is None:
-            compute = keep_prepared(self, "_compute", _function([self]))
+            compute = self._keep("_compute", _function((self,)))
         out = compute(_plain_inputs(x))
         return self._one_by_one(x) if out is NotImplemented else out
 
@@ -215,15 +199,16 @@ class Layer(_Prepared):
 
     def _described_to_engine(self) -> tuple[list[Any], int, int, str, float] | None:
         """What Value._layers takes. None if some neuron is not as the first, or computes in a way of its own."""
-        if not self.neurons or type(self).__call__ is not Layer.__call__:
+        if not self.neurons or type(self).__call__ is not _LAYER_CALL:
             return None
-        first = self.neurons[0]
-        nin, activation = len(first.w), first.activation
+        if any(type(n).__call__ is not _NEURON_CALL for n in self.neurons):
+            return None
+        nin, activation = len(self.neurons[0].w), self.neurons[0].activation
         if not isinstance(activation, str):
             return None
         parameters: list[Any] = []
         for n in self.neurons:
-            if type(n).__call__ is not Neuron.__call__ or len(n.w) != nin or n.activation != activation:
+            if len(n.w) != nin or n.activation != activation:
                 return None
             parameters += [*n.w, n.b]
         constant = 0.0 if activation == "linear" else OPS[activation].constant
@@ -257,7 +242,7 @@ class Layer(_Prepared):
         return f"Layer of [{', '.join(str(n) for n in self.neurons)}]"
 
 
-class MLP(_Prepared):
+class MLP(Prepared):
     """A multi-layer perceptron: relu on every layer but the last, unless told otherwise.
 
     nin: number of inputs; nouts: the sizes of the layers, as one list or one by one. MLP(2, [16, 16, 1]) and
@@ -315,7 +300,7 @@ class MLP(_Prepared):
         """x: nin Values or numbers, in a list, tuple or array. Gives a list of Values, or the one Value."""
         compute = self._compute
         if compute is None:
-            compute = keep_prepared(self, "_compute", _function(self.layers if self.dropout is None else []))
+            compute = self._keep("_compute", _function(self.layers if self.dropout is None else ()))
         out = compute(x)
         return self._one_by_one(_plain_inputs(x)) if out is NotImplemented else out
 
@@ -330,15 +315,15 @@ class MLP(_Prepared):
         known = self._known
         if known is None:
             known = [p for layer in self.layers for p in layer.parameters()]
-            if all(_is_pygrads_own(layer) for layer in self.layers):
-                keep_prepared(self, "_known", known)
+            if all(map(_is_pygrads_own, self.layers)) and all_watched([self.layers, *_lists(self.layers)]):
+                self._keep("_known", known)
         return known.copy()  # type: ignore[no-any-return]
 
     def zero_grad(self) -> None:
         """Sets the gradient of every parameter to 0: one call, where the parameters are known."""
         zero = self._zero
         if zero is None:
-            zero = keep_prepared(self, "_zero", self._zero_function())
+            zero = self._keep("_zero", self._zero_function())
         zero()
 
     def _zero_function(self) -> Callable[[], None]:
@@ -359,8 +344,16 @@ class MLP(_Prepared):
         return f"MLP of [{', '.join(str(layer) for layer in self.layers)}]"
 
 
+_NEURON_CALL, _LAYER_CALL = Neuron.__call__, Layer.__call__
+
+
+def _lists(layers: Iterable[Any]) -> list[Any]:
+    """The lists in layers that decide what their parameters are."""
+    layers = list(layers)
+    return [layer.neurons for layer in layers] + [n.w for layer in layers for n in layer.neurons]
+
+
 def _is_pygrads_own(layer: Any) -> bool:
-    """Whether the layer's parameters can only change in ways that are noticed."""
     return type(layer) is Layer and all(type(n) is Neuron for n in layer.neurons)
 
 
@@ -382,7 +375,8 @@ def _function(layers: Sequence[Any]) -> Callable[[Any], Any]:
     value_type = backends.type_of(descriptions[0][0][0])
     if not all(isinstance(p, value_type) for parameters, *_ in descriptions for p in parameters):
         return _not_in_one_call
-    return value_type._layers(descriptions) or _not_in_one_call
+    function = value_type._layers(descriptions)
+    return (function and guarded(function, [layers, *_lists(layers)])) or _not_in_one_call
 
 
 def _layer_sizes(nouts: tuple[Any, ...]) -> list[Any]:
@@ -434,7 +428,7 @@ class Dropout(Module):
 
     def __getstate__(self) -> dict[str, Any]:
         # the module `random` cannot be copied, and needs not be
-        state = super().__getstate__()
+        state = vars(self).copy()
         if self._rng is generator(None, None):
             del state["_rng"]
         return state
@@ -455,8 +449,6 @@ class Softmax(Module):
     """
 
     def __call__(self, x: Sequence[Any]) -> list[Any]:
-        from . import functions
-
         values = list(x)
         total = functions.logsumexp(values)
         return [functions.exp(v - total) for v in values]

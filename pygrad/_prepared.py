@@ -1,0 +1,123 @@
+"""What a module prepares once and keeps, and how it is noticed that something was changed.
+
+Networks are called often and changed seldom. So a module may keep what it made of its parameters (a function in C, the
+list of them) until an attribute of any module of pygrad's own is assigned, an item of a list there, or a method of
+such a class: then everything kept is forgotten, since nobody follows what belongs to what.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ._module import Module
+
+_keeping: weakref.WeakSet[Any] = weakref.WeakSet()
+"""The modules that keep something."""
+
+KEPT = ("_compute", "_known", "_zero")
+"""The attributes: a function in C, the list of all parameters, a function that sets their gradients to 0."""
+
+
+def changed() -> None:
+    """Forgets all that is kept."""
+    while _keeping:
+        module = _keeping.pop()
+        for name in KEPT:
+            vars(module).pop(name, None)
+
+
+def _noticed(name: str) -> Callable[..., Any]:
+    method = getattr(list, name)
+
+    def mutate(self: Any, *args: Any, **kwargs: Any) -> Any:
+        changed()
+        return method(self, *args, **kwargs)
+
+    mutate.__name__ = name
+    mutate.__doc__ = method.__doc__
+    return mutate
+
+
+class Watched(list):  # type: ignore[type-arg]
+    """A list like any other; calls changed() when an item is set, added, moved or taken away."""
+
+    for _name in (
+        "__setitem__", "__delitem__", "__iadd__", "__imul__",
+        "append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse",
+    ):  # fmt: skip
+        locals()[_name] = _noticed(_name)
+    del _name
+
+
+class _Noticing(type):
+    """A class whose methods may be replaced at any time, as any: `Neuron.__call__ = ...`."""
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        changed()
+        super().__setattr__(name, value)
+
+    def __delattr__(cls, name: str) -> None:
+        changed()
+        super().__delattr__(name)
+
+
+class Prepared(Module, metaclass=_Noticing):
+    """A module of pygrad's own, which may keep what it prepared."""
+
+    _compute: Any = None
+    _known: Any = None
+    _zero: Any = None
+
+    def _keep(self, name: str, ready: Any) -> Any:
+        """Keeps `ready` as that attribute, until anything is changed."""
+        vars(self)[name] = ready
+        _keeping.add(self)
+        return ready
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in vars(self):
+            changed()
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        changed()
+        super().__delattr__(name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: item for name, item in vars(self).items() if name not in KEPT}
+
+
+def all_watched(lists: Iterable[Any]) -> bool:
+    """Whether no list of them can change without being noticed."""
+    return all(type(x) in (Watched, tuple) for x in lists)
+
+
+def guarded(function: Callable[[Any], Any], lists: Iterable[Any]) -> Callable[[Any], Any] | None:
+    """The function, for as long as the lists hold what they hold now; afterwards it gives NotImplemented.
+
+    A list that the user assigned is that very list, and not watched: it is compared at every call, which takes no
+    longer than reading it, as far as its items compare by identity. None if some do not, or for what is no list.
+    """
+    unwatched = [x for x in lists if type(x) not in (Watched, tuple)]
+    if not unwatched:
+        return function
+    if not all(type(x) is list and all(map(_compares_by_identity, x)) for x in unwatched):
+        return None
+    seen = [(x, x.copy()) for x in unwatched]
+
+    def checked(x: Any) -> Any:
+        for now, before in seen:
+            if now != before:
+                changed()
+                return NotImplemented
+        return function(x)
+
+    return checked
+
+
+def _compares_by_identity(x: Any) -> bool:
+    kind: Any = type(x)
+    # a Value of a backend's own class; its subclasses may compare as they like
+    return "_pygrad_backend" in vars(kind) or kind.__eq__ is object.__eq__
