@@ -319,16 +319,9 @@ def nested(given: Any, shape: tuple[int, ...], what: str) -> Any:
     found = measured(given)
     if found is None:
         raise ValueError(f"{what} must have shape {shape}, but its rows differ in length")
-    if found != shape and not (0 in shape and _size(found) == 0 and found == shape[: len(found)]):
+    if found != shape and not (0 in found and found == shape[: len(found)]):
         raise ValueError(f"{what} must have shape {shape}, not {found}")
     return listed(given, len(shape))
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for n in shape:
-        size *= n
-    return size
 
 
 def dropout_probability(p: Any, what: str) -> float:

@@ -304,6 +304,15 @@ def test_the_state_of_networks_without_anything(backend):
     assert shapes == {"layers.0.bias": (3,), "layers.2.bias": (2,)}
 
 
+def test_a_layer_of_modules_that_are_no_neurons(backend, Value):
+    layer = Layer(2, 2, backend=backend)
+    layer.neurons[0] = Box(gain=Value(4.0))
+    names = [name for name, _ in layer.named_parameters()]
+    assert names == ["neurons.0.gain", "neurons.1.w.0", "neurons.1.w.1", "neurons.1.b"]
+    shapes = {name: x.shape for name, x in layer.state_dict().items()}
+    assert shapes == {"neurons.0.gain": (), "neurons.1.weight": (2,), "neurons.1.bias": ()}
+
+
 def test_a_layer_of_neurons_with_different_inputs(backend):
     layer = Layer(2, 2, backend=backend)
     layer.neurons[1] = Neuron(3, backend=backend)
