@@ -12,6 +12,9 @@ with the same API gives the same numbers to the last bit.
 7.373e-05
 """
 
+import importlib
+from typing import TYPE_CHECKING
+
 from . import backends, engine, nn
 from .checks import compare_backends, gradcheck
 from .engine import Value
@@ -44,6 +47,10 @@ from .functions import (
 )
 from .nn import MLP, Layer, Module, Neuron
 
+if TYPE_CHECKING:
+    from . import plot
+    from ._draw import draw, draw_dot, trace
+
 __version__ = "0.1.0"
 
 backend = backends.current
@@ -61,6 +68,16 @@ def use(name: str) -> None:
     backend = backends.current = name
 
 
+_LATER = {"draw": "_draw", "draw_dot": "_draw", "trace": "_draw", "plot": "plot"}  # name: module, loaded on first use
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_LATER[name]}")
+    return globals().setdefault(name, module if name == "plot" else getattr(module, name))
+
+
 # without abs, pow and sum, so that `from pygrad import *` leaves Python's own alone
 __all__ = [
     "MLP",
@@ -75,6 +92,8 @@ __all__ = [
     "cos",
     "div",
     "dot",
+    "draw",
+    "draw_dot",
     "elu",
     "engine",
     "exp",
@@ -88,6 +107,7 @@ __all__ = [
     "mul",
     "neg",
     "nn",
+    "plot",
     "relu",
     "sigmoid",
     "silu",
@@ -96,5 +116,6 @@ __all__ = [
     "sqrt",
     "sub",
     "tanh",
+    "trace",
     "use",
 ]

@@ -1,0 +1,119 @@
+"""What a picture consists of: nodes with text and edges between them, for the writers of SVG and of DOT.
+
+Says what stands in each box. Knows neither shapes nor places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ._draw_text import interval, number, printable, shorten
+from ._draw_units import Unit, Units, units
+
+_TOOLTIP_ITEMS = 12
+
+
+class Node(NamedTuple):
+    """A box or an op's ellipse."""
+
+    key: str  # unique in the picture; a name in DOT
+    kind: str  # 'leaf', 'value', 'dot', 'layer', 'inputs', 'op', 'more'
+    cells: tuple[str, ...]  # its text, in order; one cell for 'op' and 'more'
+    tooltip: str  # in full precision, several lines
+    root: bool = False
+
+
+class Edge(NamedTuple):
+    """From an operand towards a result."""
+
+    tail: str
+    head: str
+    values: int = 1  # how many Values go along it
+
+
+class Diagram(NamedTuple):
+    """A whole picture, before it has a layout."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    rankdir: str
+    title: str
+    note: str  # what was left out or folded; '' if nothing
+
+
+def diagram(
+    roots: Sequence[Any], *, rankdir: str, max_nodes: int | None, collapse: str, digits: int, title: str
+) -> Diagram:
+    """The picture of what the roots depend on, with the numbers as they are now."""
+    chosen = units(roots, collapse, max_nodes)
+    nodes: list[Node] = []
+    edges: list[Edge] = []
+    for i, unit in enumerate(chosen.shown):
+        box = _box(f"n{i}", unit, digits, i < chosen.roots)
+        nodes.append(box)
+        head = box.key
+        op = unit.values[0]._op if unit.kind == "value" else ""
+        if op:
+            head = f"n{i}op"
+            nodes.append(Node(head, "op", (shorten(printable(op), 14),), _call(op, unit, digits)))
+            edges.append(Edge(head, box.key))
+        if unit.missing:
+            more = f"n{i}more"
+            nodes.append(Node(more, "more", (f"… {unit.missing:,} more",), "operands that are not shown"))
+            edges.append(Edge(more, head))
+        edges += [Edge(f"n{k}", head, count) for k, count in unit.operands]
+    return Diagram(tuple(nodes), tuple(edges), rankdir, printable(title), _note(chosen, collapse))
+
+
+def _box(key: str, unit: Unit, digits: int, root: bool) -> Node:
+    values = unit.values
+    tooltip = "\n".join(_full(v) for v in values[:_TOOLTIP_ITEMS])
+    if len(values) > _TOOLTIP_ITEMS:
+        tooltip += f"\n… {len(values) - _TOOLTIP_ITEMS:,} more"
+    cells = [shorten(printable(values[0].label))] if len(values) == 1 and values[0].label else []
+    kind = unit.kind
+    if kind == "value" and not values[0]._op and not values[0].operands:
+        kind = "leaf"
+    elif kind == "dot":
+        bias = "" if unit.bias is None else f", bias {number(unit.bias.data, digits)}"
+        cells.append(f"dot of {unit.size}{bias}")
+        weights = ", ".join(number(w.data, digits) for w in unit.weights[:_TOOLTIP_ITEMS])
+        tooltip += f"\nweights: {weights}{', …' if len(unit.weights) > _TOOLTIP_ITEMS else ''}"
+    elif kind == "layer":
+        activation = f", {shorten(printable(unit.activation), 14)}" if unit.activation else ""
+        cells.append(f"layer {unit.size} → {len(values)}{activation}")
+        cells.append(f"{unit.parameters:,} parameter{'s' if unit.parameters != 1 else ''}")
+    elif kind == "inputs":
+        cells.append(f"{len(values):,} inputs")
+    cells.append(f"data {interval([v.data for v in values], digits)}")
+    cells.append(f"grad {interval([v.grad for v in values], digits)}")
+    return Node(key, kind, tuple(cells), tooltip, root)
+
+
+def _full(v: Any) -> str:
+    """One line with everything a Value says of itself; an array is cut short."""
+    name = f"{printable(v.label)}: " if v.label else ""
+    return f"{name}data {shorten(printable(repr(v.data)), 60)}, grad {shorten(printable(repr(v.grad)), 60)}"
+
+
+def _call(op: str, unit: Unit, digits: int) -> str:
+    """The op with its operands in order, which the picture itself does not show: '-(a, 2.0000)'."""
+    operands = unit.values[0].operands
+    named = [printable(x.label) or number(x.data, digits) for x in operands[:_TOOLTIP_ITEMS]]
+    return f"{printable(op)}({', '.join(named)}{', …' if len(operands) > _TOOLTIP_ITEMS else ''})"
+
+
+def _note(chosen: Units, collapse: str) -> str:
+    notes = []
+    more_than = "" if chosen.complete else "more than "
+    if len(chosen.shown) < chosen.total or not chosen.complete:
+        what = "values" if chosen.mode == "none" else "boxes"
+        notes.append(
+            f"{len(chosen.shown):,} of {more_than}{chosen.total:,} {what} shown, those nearest to the root; "
+            f"max_nodes=None shows all"
+        )
+    if collapse == "auto" and chosen.mode != "none":
+        how = "weights and biases in their dot products" if chosen.mode == "dot" else "by layer"
+        notes.append(f"{more_than}{chosen.values:,} values, drawn {how}; collapse='none' shows each")
+    return ". ".join(notes)
