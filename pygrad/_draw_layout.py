@@ -14,6 +14,7 @@ from typing import NamedTuple
 _BOX_GAP = 16.0  # between boxes of one layer
 _TRUNK_GAP = 9.0  # beside an edge that passes through a layer
 _PORT_GAP = 8.0  # between the ends of edges at one head
+_SPINE = 1000.0  # how much more the way from the roots along main operands resists than what is beside it
 _SWEEPS = 12  # of crossing reduction and of placing, down and up each
 _LARGE = 20_000  # segments from which fewer sweeps must do
 
@@ -64,6 +65,11 @@ class _Network:
             self._connect(tail, head)
         self.layers: list[list[int]] = [[] for _ in range(max(self.level, default=-1) + 1)]
         self.across: list[float] = []
+        for v, level in enumerate(self.level):
+            self.layers[level].append(v)
+        self.main = self._main_operands()
+        self.spine = self._spine()
+        self.beside = [self._is_beside(v) for v in range(len(self.sizes))]
 
     def _connect(self, tail: int, head: int) -> None:
         at = tail
@@ -80,11 +86,40 @@ class _Network:
         self.heads[at].append(head)
         self.tails[head].append(at)
 
+    def _main_operands(self) -> list[int]:
+        """Of each vertex the neighbour on the longest way to a source, if that is one alone, otherwise -1."""
+        depth = [0] * len(self.sizes)
+        main = [-1] * len(self.sizes)
+        for layer in reversed(self.layers):
+            for v in layer:
+                tails = set(self.tails[v])
+                deepest = max((depth[x] for x in tails), default=-1)
+                depth[v] = deepest + (1 if v < self.real else 0)
+                longest = [x for x in tails if depth[x] == deepest]
+                if len(longest) == 1 < len(tails):
+                    main[v] = longest[0]
+        return main
+
+    def _spine(self) -> list[bool]:
+        """Of each vertex whether it can be reached from a sink without leaving the main operand for another."""
+        spine = [not x for x in self.heads]
+        for layer in self.layers:
+            for v in layer:
+                if spine[v]:
+                    for x in self.tails[v] if self.main[v] < 0 else [self.main[v]]:
+                        spine[x] = True
+        return spine
+
+    def _is_beside(self, v: int) -> bool:
+        """Whether v is where a branch meets a chain: it stays near its head, which does not mind it."""
+        return v < self.real and len(self.heads[v]) == 1 and self.main[self.heads[v][0]] not in (v, -1)
+
     # ---- the order within each layer ----
 
     def order(self) -> None:
         """Fills the layers, with few crossings."""
         seen = [False] * len(self.sizes)
+        self.layers = [[] for _ in self.layers]
         for sink in range(self.real):
             stack = [] if self.heads[sink] else [sink]
             while stack:  # depth-first from the sinks, first operand first: no crossings in a tree
@@ -211,15 +246,19 @@ class _Network:
                 i += 1
 
     def _wanted(self, v: int, sides: list[list[list[int]]]) -> tuple[float, float]:
-        """Where v should be, and how strongly: a long edge is straight before anything else."""
+        """Where v should be, and how strongly: a long edge is straight before anything else, then a chain."""
         total = weight = 0.0
-        for side in sides:
-            for x in side[v]:
-                trunks = (v >= self.real) + (x >= self.real)
-                strength = (1.0, 2.0, 8.0)[trunks]
+        for side in [self.heads] if self.beside[v] else sides:
+            neighbours = side[v]
+            if side is self.tails and self.main[v] >= 0:
+                neighbours = [self.main[v]]
+            for x in neighbours:
+                strength = (1.0, 2.0, 8.0)[(v >= self.real) + (x >= self.real)]
                 total += strength * self.across[x]
                 weight += strength
-        return (total / weight, weight) if weight else (self.across[v], 0.1)
+        if not weight:
+            return self.across[v], 0.1 * (_SPINE if self.spine[v] else 1.0)
+        return total / weight, weight * _SPINE if self.spine[v] else weight
 
     # ---- the result ----
 
@@ -271,8 +310,13 @@ class _Network:
                 continue
             room = self.sizes[head].across * (0.55 if self.sizes[head].round else 0.7)
             gap = min(_PORT_GAP, room / (len(own) - 1))
-            for k, i in enumerate(sorted(own, key=lambda i: self.across[self._last(i)])):
-                ports[i] = (k - (len(own) - 1) / 2) * gap
+            own.sort(key=lambda i: self.across[self._last(i)])
+            straight = [k for k, i in enumerate(own) if abs(self.across[self._last(i)] - self.across[head]) < 2.0]
+            middle = (len(own) - 1) / 2
+            if len(straight) == 1 and abs(straight[0] - middle) * gap <= 0.5 * _PORT_GAP:
+                middle = straight[0]  # a straight edge stays straight
+            for k, i in enumerate(own):
+                ports[i] = (k - middle) * gap
         return ports
 
     def _last(self, edge: int) -> int:

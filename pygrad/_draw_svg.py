@@ -13,7 +13,7 @@ from ._draw_layout import Layout, Point, Size, layout
 from ._draw_nodes import Diagram, Node
 from ._draw_text import FONT_SIZE, width
 
-FONTS = "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace"
+FONTS = "'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace"
 
 COLOURS = {  # of each kind of node: ground, line
     "leaf": ("#e6f0fb", "#4a78b0"),
