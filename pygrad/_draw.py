@@ -49,7 +49,7 @@ class Picture:
     @property
     def note(self) -> str:
         """What was left out or folded, as it stands under the picture."""
-        return self._diagram.note
+        return "\n".join(self._diagram.notes)
 
     @cached_property
     def svg(self) -> str:

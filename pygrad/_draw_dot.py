@@ -12,16 +12,20 @@ import subprocess
 from ._draw_nodes import Diagram, Node
 from ._draw_svg import COLOURS, EDGE, stacked
 
+# the sides at which an edge leaves and enters
+_PORTS = {"LR": ("e", "w"), "RL": ("w", "e"), "TB": ("s", "n"), "BT": ("n", "s")}
+
 
 def dot(diagram: Diagram) -> str:
     """The picture as a DOT document."""
-    caption = "".join(rf"{_escape(text)}\l" for text in (diagram.title, diagram.note) if text)
+    caption = "".join(rf"{_escape(text)}\l" for text in (diagram.title, *diagram.notes) if text)
+    leaves, enters = _PORTS[diagram.rankdir]
     lines = [
         "digraph pygrad {",
         f'  graph [rankdir={diagram.rankdir}, bgcolor=white, fontname="monospace", fontsize=12, '
         f'label="{caption}", labeljust=l]',
         '  node [fontname="monospace", fontsize=11, style=filled, height=0.3]',
-        f'  edge [color="{EDGE}", arrowsize=0.7]',
+        f'  edge [color="{EDGE}", arrowsize=0.7, tailport={leaves}, headport={enters}]',
     ]
     lines += [f"  {node.key} [{_attributes(node, diagram.rankdir)}]" for node in diagram.nodes]
     for edge in diagram.edges:
@@ -52,8 +56,12 @@ def _escape(text: str) -> str:
 
 
 def _escape_field(text: str) -> str:
-    """Text in a field of a record, where braces, bars, angle brackets and runs of spaces mean something."""
-    return re.sub(r"([{}|<>]|^ |(?<= ) | $)", r"\\\1", _escape(text))
+    """Text in a field of a record, where braces, bars and angle brackets mean something.
+
+    graphviz drops spaces, too: at the ends, in runs, and beside letters that are not ASCII.
+    """
+    text = re.sub(r"([{}|<>])", r"\\\1", _escape(text))
+    return re.sub(r"(?<![!-~]) | (?![!-~])", "&#32;", text)
 
 
 def run(source: str, form: str) -> bytes:

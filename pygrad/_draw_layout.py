@@ -313,7 +313,7 @@ class _Network:
             own.sort(key=lambda i: self.across[self._last(i)])
             straight = [k for k, i in enumerate(own) if abs(self.across[self._last(i)] - self.across[head]) < 2.0]
             middle = (len(own) - 1) / 2
-            if len(straight) == 1 and abs(straight[0] - middle) * gap <= 0.5 * _PORT_GAP:
+            if len(straight) == 1 and (abs(straight[0] - middle) + middle) * gap <= 0.45 * self.sizes[head].across:
                 middle = straight[0]  # a straight edge stays straight
             for k, i in enumerate(own):
                 ports[i] = (k - middle) * gap

@@ -39,7 +39,7 @@ class Diagram(NamedTuple):
     edges: tuple[Edge, ...]
     rankdir: str
     title: str
-    note: str  # what was left out or folded; '' if nothing
+    notes: tuple[str, ...]  # what was left out or folded
 
 
 def diagram(
@@ -63,7 +63,7 @@ def diagram(
             nodes.append(Node(more, "more", (f"… {unit.missing:,} more",), "operands that are not shown"))
             edges.append(Edge(more, head))
         edges += [Edge(f"n{k}", head, count) for k, count in unit.operands]
-    return Diagram(tuple(nodes), tuple(edges), rankdir, printable(title), _note(chosen, collapse))
+    return Diagram(tuple(nodes), tuple(edges), rankdir, printable(title), _notes(chosen, collapse))
 
 
 def _box(key: str, unit: Unit, digits: int, root: bool) -> Node:
@@ -104,7 +104,7 @@ def _call(op: str, unit: Unit, digits: int) -> str:
     return f"{printable(op)}({', '.join(named)}{', …' if len(operands) > _TOOLTIP_ITEMS else ''})"
 
 
-def _note(chosen: Units, collapse: str) -> str:
+def _notes(chosen: Units, collapse: str) -> tuple[str, ...]:
     notes = []
     more_than = "" if chosen.complete else "more than "
     if len(chosen.shown) < chosen.total or not chosen.complete:
@@ -116,4 +116,4 @@ def _note(chosen: Units, collapse: str) -> str:
     if collapse == "auto" and chosen.mode != "none":
         how = "weights and biases in their dot products" if chosen.mode == "dot" else "by layer"
         notes.append(f"{more_than}{chosen.values:,} values, drawn {how}; collapse='none' shows each")
-    return ". ".join(notes)
+    return tuple(notes)

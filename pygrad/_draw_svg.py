@@ -7,6 +7,7 @@ one page, dark or light.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from xml.sax.saxutils import escape, quoteattr
 
 from ._draw_layout import Layout, Point, Size, layout
@@ -52,10 +53,9 @@ def svg(diagram: Diagram) -> str:
     top = _MARGIN + (_ROW if diagram.title else 0.0)
     turn = _turn(diagram.rankdir, placed.size, top)
     w, h = (placed.size.across, placed.size.along) if upright else (placed.size.along, placed.size.across)
-    notes = [part for part in diagram.note.split(". ") if part]
-    w = max([w, *(width(text) for text in [diagram.title, *notes])]) + 2 * _MARGIN
+    w = max([w, *(width(text) for text in [diagram.title, *diagram.notes])]) + 2 * _MARGIN
     bottom = top + h + _MARGIN
-    h = bottom + _ROW * len(notes)
+    h = bottom + _ROW * len(diagram.notes)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{w:.0f}" height="{h:.0f}" viewBox="0 0 {w:.0f} {h:.0f}" '
         f'role="img" aria-label={_attribute(diagram.title or "graph of Values")} '
@@ -68,8 +68,8 @@ def svg(diagram: Diagram) -> str:
     for node, (nw, nh), centre in zip(diagram.nodes, extents, placed.centres):
         x, y = turn(centre)
         lines += _node(node, x, y, nw, nh, stacked(node, diagram.rankdir))
-    for i, part in enumerate(notes):
-        lines.append(_text(_MARGIN, bottom + _ROW * (i + 0.3), part, NOTE, "note", "start"))
+    for i, note in enumerate(diagram.notes):
+        lines.append(_text(_MARGIN, bottom + _ROW * (i + 0.3), note, NOTE, "note", "start"))
     lines.append("</svg>")
     return "\n".join(lines) + "\n"
 
@@ -162,7 +162,7 @@ def _edges(diagram: Diagram, placed: Layout, turn: _Turn) -> list[str]:
         base = Point(tip.along - size, tip.across)
         points = [p for p in route[:-1] if p.along < base.along or p.across != tip.across] + [base]
         path = "M{:.1f} {:.1f}".format(*turn(points[0]))
-        for p, q in zip(points, points[1:]):
+        for p, q in pairwise(points):
             if p.across == q.across:
                 path += " L{:.1f} {:.1f}".format(*turn(q))
             else:

@@ -43,7 +43,7 @@ def width(text: str) -> float:
 
 
 def _em(c: str) -> float:
-    if c in "…→×" or ord(c) < 0x530:  # Latin, Greek, Cyrillic, and the signs that pygrad itself writes
+    if c in "…→" or ord(c) < 0x530:  # Latin, Greek, Cyrillic, and the signs that pygrad itself writes
         return 0.0 if unicodedata.combining(c) else _NARROW
     if unicodedata.combining(c):
         return 0.0
@@ -57,7 +57,7 @@ def number(x: Any, digits: int) -> str:
     """
     shape = getattr(x, "shape", ())
     if shape:
-        return "array " + "×".join(str(n) for n in shape)
+        return f"array {tuple(shape)}"
     x = float(x)
     if math.isfinite(x) and x != 0.0 and not 10.0**-digits <= abs(x) < 1e7:
         return f"{x:.{max(digits - 1, 0)}e}"

@@ -92,13 +92,14 @@ def units(roots: Sequence[Any], collapse: str, max_nodes: int | None) -> Units:
     if collapse == "auto":
         mode = _choose(graph, count)
     found = _fold(graph, count, mode)
-    heads = sum(any(v is root for root in roots) for unit in found[:count] for v in unit.values[:1])
+    ids = {id(v) for v in roots}
+    heads = sum(any(id(v) in ids for v in unit.values) for unit in found[:count])
     shown = found if max_nodes is None else found[:max_nodes]
     for unit in shown:
         cut = [k for k, _ in unit.operands if k >= len(shown)]
         unit.missing += len(set(cut))
         unit.operands = [(k, n) for k, n in unit.operands if k < len(shown)]
-    return Units(shown, count, len(found), len(graph.values), graph.complete, mode)
+    return Units(shown, heads, len(found), len(graph.values), graph.complete, mode)
 
 
 def _choose(graph: Walk, roots: int) -> str:
