@@ -253,6 +253,6 @@ def _scale(ax: Any, base: str, series: Sequence[Sequence[float]]) -> None:
     if not numbers:
         return
     if "accuracy" in base and all(0.0 <= x <= 1.0 for x in numbers):
-        ax.set_ylim(min(0.5, *numbers) - 0.02 if len(numbers) > 1 else 0.0, 1.02)
+        ax.set_ylim(min(0.5, *numbers) - 0.02, 1.02)
     elif min(numbers) > 0.0 and max(numbers) > _LOG_RANGE * min(numbers):
         ax.set_yscale("log")
