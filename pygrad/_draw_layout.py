@@ -8,7 +8,7 @@ from tails to heads, `across` from first to last operand; the caller turns them.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 _BOX_GAP = 16.0  # between boxes of one layer
@@ -117,30 +117,49 @@ class _Network:
     # ---- the order within each layer ----
 
     def order(self) -> None:
-        """Fills the layers, with few crossings."""
+        """Fills the layers, with few crossings: the better result of two ways to begin."""
+        segments = sum(len(x) for x in self.heads)
+        fewest = -1
+        for start in (self._from_sinks(), self._from_ends()):
+            current, best = start, start
+            least = self._crossings(start)
+            for sweep in range(_SWEEPS if segments < _LARGE else 2):
+                if least == 0:
+                    break
+                current = self._swept(current, towards_heads=sweep % 2 == 1)
+                crossings = self._crossings(current)
+                if crossings < least:
+                    best, least = current, crossings
+            if segments < _LARGE and least:
+                self._exchange(best)
+                least = self._crossings(best)
+            if fewest < 0 or least < fewest:
+                self.layers, fewest = best, least
+            if fewest == 0:
+                break
+
+    def _from_sinks(self) -> list[list[int]]:
+        """The order of a depth-first search, first operand first: no crossings in a tree."""
+        sinks = [v for v in range(self.real) if not self.heads[v]]
+        return self._search(sinks, lambda v: self.tails[v][::-1])
+
+    def _from_ends(self) -> list[list[int]]:
+        """The same, but towards heads and tails alike, from the vertices with the fewest of them."""
+        starts = sorted(range(self.real), key=lambda v: len(self.heads[v]) + len(self.tails[v]))
+        return self._search(starts, lambda v: self.tails[v][::-1] + self.heads[v][::-1])
+
+    def _search(self, starts: list[int], neighbours: Callable[[int], list[int]]) -> list[list[int]]:
         seen = [False] * len(self.sizes)
-        self.layers = [[] for _ in self.layers]
-        for sink in range(self.real):
-            stack = [] if self.heads[sink] else [sink]
-            while stack:  # depth-first from the sinks, first operand first: no crossings in a tree
+        layers: list[list[int]] = [[] for _ in self.layers]
+        for start in starts:
+            stack = [start]
+            while stack:
                 v = stack.pop()
                 if not seen[v]:
                     seen[v] = True
-                    self.layers[self.level[v]].append(v)
-                    stack += reversed(self.tails[v])
-        segments = sum(len(x) for x in self.heads)
-        best, fewest = self.layers, self._crossings()
-        current = best
-        for sweep in range(_SWEEPS if segments < _LARGE else 2):
-            if fewest == 0:
-                break
-            current = self._swept(current, towards_heads=sweep % 2 == 1)
-            crossings = self._crossings(current)
-            if crossings < fewest:
-                best, fewest = current, crossings
-        self.layers = best
-        if segments < _LARGE:
-            self._exchange()
+                    layers[self.level[v]].append(v)
+                    stack += neighbours(v)
+        return layers
 
     def _swept(self, layers: list[list[int]], *, towards_heads: bool) -> list[list[int]]:
         """The layers, each sorted by the mean place of its neighbours in the layer before."""
@@ -158,10 +177,10 @@ class _Network:
                 place[v] = (i + 0.5) / len(layer)
         return result
 
-    def _crossings(self, layers: list[list[int]] | None = None) -> int:
+    def _crossings(self, layers: list[list[int]]) -> int:
         total = 0
         place = [0] * len(self.sizes)
-        for layer in layers or self.layers:
+        for layer in layers:
             ends: list[int] = []  # of the segments so far, at the layer before
             for i, v in enumerate(layer):
                 place[v] = i
@@ -172,15 +191,15 @@ class _Network:
                     insort(ends, end)
         return total
 
-    def _exchange(self) -> None:
+    def _exchange(self, layers: list[list[int]]) -> None:
         """Exchanges neighbours in a layer as long as that removes crossings."""
         place = [0] * len(self.sizes)
-        for layer in self.layers:
+        for layer in layers:
             for i, v in enumerate(layer):
                 place[v] = i
         for _ in range(4):
             improved = False
-            for layer in self.layers:
+            for layer in layers:
                 for i in range(len(layer) - 1):
                     v, w = layer[i], layer[i + 1]
                     gain = 0

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 import pygrad
 from pygrad import MLP, draw, draw_dot, trace
-from pygrad._draw_layout import Size, layout
+from pygrad._draw_layout import Size, _Network, layout
 from pygrad._draw_text import number, printable, shorten
 from pygrad.reference import Value as Reference
 
@@ -346,6 +346,7 @@ def test_an_activation_used_or_drawn_by_itself_is_not_folded(Value):
     assert [n.kind for n in draw([d.relu(), d], collapse="layer").nodes].count("op") == 1
     assert [n.kind for n in draw(d**2, collapse="layer").nodes].count("op") == 1
     assert [n.kind for n in draw(d.tanh(), collapse="layer").nodes].count("op") == 0
+    assert [n.kind for n in draw(d.relu() * d.tanh(), collapse="layer").nodes].count("op") == 3
 
 
 def test_auto_draws_small_graphs_whole_and_large_ones_folded(backend):
@@ -479,6 +480,31 @@ def test_layout_of_a_tree_has_no_crossing_and_a_chain_is_straight():
     placed = layout([Size(10.0, 10.0)] * 41, chain)
     across = [placed.centres[i].across for i in range(20)]
     assert max(across) - min(across) < 1.0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_layout_finds_the_order_without_crossings(seed):
+    """A zigzag between two layers, its vertices and edges shuffled."""
+    rng = random.Random(seed)
+    n = 8
+    names = rng.sample(range(n), n)
+    edges = [(n + i, names[i]) for i in range(n)] + [(n + i, names[i + 1]) for i in range(n - 1)]
+    rng.shuffle(edges)
+    across = [p.across for p in layout([Size(10.0, 10.0)] * 2 * n, edges).centres]
+    for a, b in edges:
+        for c, d in edges:
+            assert (across[a] - across[c]) * (across[b] - across[d]) >= 0
+
+
+def test_layout_settles_at_the_least_squares():
+    """Three boxes that want to be at 0, 0 and 100 and must keep 26 apart: by hand, -13, 13 and 100."""
+    net = _Network([Size(10.0, 10.0)] * 6, [(3, 0), (4, 1), (5, 2)])
+    net.across = [0.0, 0.0, 100.0, 0.0, 0.0, 0.0]
+    net._settle([3, 4, 5], [net.heads])
+    assert net.across[3:] == pytest.approx([-13.0, 13.0, 100.0])
+    net.across[:3] = [30.0, 0.0, 0.0]
+    net._settle([3, 4, 5], [net.heads])
+    assert net.across[3:] == pytest.approx([10.0 - 26, 10.0, 10.0 + 26])
 
 
 def test_layout_of_nothing():
