@@ -14,6 +14,8 @@ from . import _checks
 if TYPE_CHECKING:
     import numpy as np  # imported where it is used: a micrograd script does without, and starts sooner
 
+    from .history import History
+
 # ---- finding parameters ----
 
 
@@ -144,6 +146,9 @@ class Module:
     training: bool = True
     """Whether modules that behave differently in training (Dropout) are to do so. See train() and eval()."""
 
+    _loss: str | None = None
+    """The name of the loss that it was last trained with; None for a function of the user's."""
+
     def parameters(self) -> list[Any]:
         """The parameters, a new list of Values, each once, in the order in which the attributes were made."""
         return [p for _, p in self._found("")]
@@ -251,6 +256,108 @@ class Module:
             updates += zip(flattened(array), given.astype(np.float64).ravel().tolist())
         for p, number in updates:
             p.data = number
+
+    # ---- training and use ----
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        loss: str | Callable[[Any, Any], Any] | None = None,
+        optimizer: Any = None,
+        lr: Any = None,
+        epochs: int = 100,
+        batch_size: int | None = 32,
+        shuffle: bool = True,
+        seed: int | None = 0,
+        validation: Any = None,
+        callbacks: Any = (),
+        progress: bool | None = None,
+        penalty: Any = None,
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
+        on_nan: str = "warn",
+        resume: History | None = None,
+    ) -> History:
+        """Trains this module on samples, from the parameters it has; gives the History of the training.
+
+        X: the samples, of shape (samples, inputs), or (samples,) where the module takes one number. y: the targets, of
+        shape (samples,) or (samples, outputs), as the loss wants them.
+        loss: a name of pygrad.losses.LOSSES, or a function (outputs, targets) -> Value of a batch's outputs, a list of
+        what the module gave. None: the named loss of the fit before; a first fit needs one, nothing is guessed.
+        optimizer: 'sgd', 'adam', 'adamw', 'rmsprop' (with the rate or schedule lr, or its own default), or one of
+        pygrad.optim, or any object with step() and zero_grad(). None: Adam.
+        epochs: how many; with resume, the number of the last one.
+        batch_size: samples a step, the last batch of an epoch being what is left; None: all.
+        shuffle, seed: the samples' order in an epoch is drawn from the seed and the epoch's number, nothing else. A
+        seed of None is drawn itself, and kept in history.settings.
+        validation: (X, y), or a fraction of the samples to hold out, drawn by the seed.
+        callbacks: pygrad.callbacks.Callback objects, or functions called with the Run after each epoch.
+        progress: True for a tqdm bar, False for none; None: where stderr is a terminal and tqdm is installed.
+        penalty: added to the loss of each batch: a weight for the sum of the parameters' squares, or a function of
+        the module giving a Value. It is part of the History's 'loss', not of 'validation_loss'.
+        clip_value, clip_norm: limits to each gradient, and to the norm of all, before each step.
+        on_nan: what to do at a loss that is nan or infinite: 'warn' (once, naming epoch and batch, and go on),
+        'raise' (before the step) or 'ignore'.
+        resume: the History of an interrupted or shorter fit, which is extended. With the same data and arguments the
+        result is that of an uninterrupted fit, bit for bit (but for Dropout, whose draws go on); with its own
+        optimizer, or, if the History is from a file, the one that was loaded with it.
+
+        'loss' in the History is the mean over the epoch's samples of the losses as they were met, each before its step.
+        'accuracy' likewise: there is one for the losses that have labels (see predict). Modules are in training mode,
+        for validation in evaluation mode, and then as they were before.
+
+        Ctrl-C (KeyboardInterrupt) ends the training after the step that is being taken; fit returns as usual, with
+        history.interrupted True.
+
+        Raises, before the first step, TypeError or ValueError naming the sample that does not fit, or the argument;
+        FloatingPointError naming epoch and batch for a loss beyond the floats, and if on_nan='raise'.
+        """
+        from . import training
+
+        return training.fit(
+            self, X, y, loss=loss, optimizer=optimizer, lr=lr, epochs=epochs, batch_size=batch_size, shuffle=shuffle,
+            seed=seed, validation=validation, callbacks=callbacks, progress=progress, penalty=penalty,
+            clip_value=clip_value, clip_norm=clip_norm, on_nan=on_nan, resume=resume,
+        )  # fmt: skip
+
+    def predict(self, X: Any, *, outputs: bool = False, loss: str | None = None) -> np.ndarray[Any, Any]:
+        """The labels of samples, where the loss has labels; the module's outputs otherwise, or with outputs=True.
+
+        X: samples as for fit. loss: the named loss whose labels are meant; by default that of the last fit.
+
+        Labels are integers of shape (samples,): the class with the largest output for 'cross_entropy' and
+        'multiclass_hinge', -1 or 1 for 'hinge', 0 or 1 for the binary cross-entropies (1 where the probability is
+        above 1/2; of shape (samples, outputs) where there are several outputs). Outputs are float64 of shape
+        (samples,), or (samples, outputs). Modules are in evaluation mode; no graph is kept.
+
+        Raises ValueError for an unknown loss or samples of differing lengths, TypeError for what is no number.
+        """
+        from . import prediction
+
+        return prediction.predict(self, X, outputs=outputs, loss=loss)
+
+    def predict_proba(self, X: Any, *, loss: str | None = None) -> np.ndarray[Any, Any]:
+        """Probabilities: for 'cross_entropy' the softmax of the outputs, of shape (samples, classes); for the binary
+        cross-entropies that of label 1, of shape (samples,), or (samples, outputs).
+
+        X, loss: as for predict. Raises ValueError for a loss that has no probabilities, or none known.
+        """
+        from . import prediction
+
+        return prediction.predict_proba(self, X, loss=loss)
+
+    def score(self, X: Any, y: Any, *, loss: str | None = None) -> float:
+        """How good it is on samples, as in scikit-learn: the accuracy, where the loss has labels (all labels of a
+        sample right); otherwise the coefficient of determination R**2, averaged over the outputs.
+
+        X, y, loss: as for fit and predict. Raises what they raise; ValueError if the loss is not known, or for R**2 of
+        fewer than two samples.
+        """
+        from . import prediction
+
+        return prediction.score(self, X, y, loss=loss)
 
     # ---- what it is ----
 

@@ -1,0 +1,148 @@
+"""What each named loss means for its user: which targets it takes, the labels and probabilities of its outputs.
+
+Plain numbers only: an output is a float, or a list of floats where the model gives several. The losses themselves are
+pygrad.losses; a loss of the user's own has no entry here, so its outputs have no labels.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from . import functions
+
+Output = Any
+"""A float, or a list of floats."""
+
+
+def _argmax(scores: list[float]) -> int:
+    """The index of the largest; of the first of several."""
+    best = 0
+    for i, score in enumerate(scores):
+        if score > scores[best]:
+            best = i
+    return best
+
+
+def _each(f: Callable[[float], Any], output: Output) -> Any:
+    return [f(x) for x in output] if isinstance(output, list) else f(output)
+
+
+def _above_half(output: Output) -> Any:
+    return _each(lambda p: int(p > 0.5), output)
+
+
+def _positive(output: Output) -> Any:
+    return _each(lambda x: int(x > 0.0), output)
+
+
+def _sign(output: Output) -> Any:
+    return _each(lambda x: 1 if x > 0.0 else -1, output)
+
+
+def _softmax(logits: list[float]) -> list[float]:
+    total = functions.logsumexp(logits)
+    return [functions.exp(x - total) for x in logits]
+
+
+# ---- targets ----
+
+
+def _real(y: Any, what: str) -> None:
+    if not isinstance(y, (int, float)):
+        raise TypeError(f"{what} must be a number, not {y!r}")
+
+
+def _fraction(y: Any, what: str) -> None:
+    _real(y, what)
+    if not 0.0 <= y <= 1.0:
+        raise ValueError(f"{what} must be between 0 and 1, not {y!r} (labels -1 and 1: loss='hinge')")
+
+
+def _sign_target(y: Any, what: str) -> None:
+    _real(y, what)
+    if y not in (-1, 1):
+        raise ValueError(f"{what} must be -1 or 1, not {y!r} (labels 0 and 1: 'binary_cross_entropy_with_logits')")
+
+
+def _one_a_number(check: Callable[[Any, str], None], y: Any, outputs: int | None, what: str) -> None:
+    """One target an output."""
+    if outputs is None:
+        if isinstance(y, list):
+            raise ValueError(f"{what} has {len(y)} targets, but the model gives one output")
+        check(y, what)
+        return
+    if not isinstance(y, list) or len(y) != outputs:
+        count = f"{len(y)} targets" if isinstance(y, list) else "one target"
+        raise ValueError(f"{what} has {count}, but the model gives {outputs} outputs")
+    for j, number in enumerate(y):
+        check(number, f"{what}[{j}]")
+
+
+def _real_targets(y: Any, outputs: int | None, what: str) -> None:
+    _one_a_number(_real, y, outputs, what)
+
+
+def _fraction_targets(y: Any, outputs: int | None, what: str) -> None:
+    _one_a_number(_fraction, y, outputs, what)
+
+
+def _sign_targets(y: Any, outputs: int | None, what: str) -> None:
+    _one_a_number(_sign_target, y, outputs, what)
+
+
+def _class_target(y: Any, outputs: int | None, what: str) -> None:
+    if outputs is None:
+        raise ValueError("this loss needs a model with one output a class, but this one gives a single output")
+    if isinstance(y, float) and y.is_integer():
+        y = int(y)
+    try:
+        index = operator.index(y)
+    except TypeError:
+        raise TypeError(f"{what} must be an integer class, not {y!r}") from None
+    if not 0 <= index < outputs:
+        raise ValueError(f"{what} is {index}, but the model's {outputs} outputs are for the classes 0 to {outputs - 1}")
+
+
+class Task(NamedTuple):
+    """What a named loss means."""
+
+    check: Callable[[Any, int | None, str], None]
+    """check(target, outputs, what): raises TypeError or ValueError naming `what` for a target that does not fit a model
+    with that many outputs (None: a single one, which is no list)."""
+
+    label: Callable[[Output], Any] | None = None
+    """The label of an output; None for regression."""
+
+    probability: Callable[[Output], Any] | None = None
+    """The probability (or the list of them) of an output; None where there is none."""
+
+    of_classes: bool = False
+    """Whether a target is an integer class, and there is one output a class."""
+
+
+def _same(output: Output) -> Output:
+    return output
+
+
+def _sigmoid(output: Output) -> Output:
+    return _each(functions.sigmoid, output)
+
+
+TASKS: dict[str, Task] = {
+    "mse": Task(_real_targets),
+    "sse": Task(_real_targets),
+    "binary_cross_entropy": Task(_fraction_targets, _above_half, _same),
+    "binary_cross_entropy_with_logits": Task(_fraction_targets, _positive, _sigmoid),
+    "cross_entropy": Task(_class_target, _argmax, _softmax, True),
+    "hinge": Task(_sign_targets, _sign),
+    "multiclass_hinge": Task(_class_target, _argmax, None, True),
+}
+"""By the names of pygrad.losses.LOSSES."""
+
+
+def correct(task: Task, output: Output, target: Any) -> bool:
+    """Whether the label of an output is its target; of several outputs, whether all are."""
+    assert task.label is not None
+    return bool(task.label(output) == target)
