@@ -5,8 +5,9 @@ Values here are only looked at and set; what a module computes is the business o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from . import _checks
@@ -358,6 +359,14 @@ class Module:
         from . import prediction
 
         return prediction.score(self, X, y, loss=loss)
+
+    def save(
+        self, path: str | PathLike[str], *, optimizer: Any = None, history: Any = None, extra: Any = None
+    ) -> None:
+        """Writes this module to a file that pygrad.load reads. The arguments are those of pygrad.saving.save."""
+        from .saving import save
+
+        save(self, path, optimizer=optimizer, history=history, extra=extra)
 
     # ---- what it is ----
 
