@@ -1,4 +1,4 @@
-"""The command line: `python -m pygrad run`, `demo`, `info`. Parses arguments; the work is done elsewhere."""
+"""The command line: `python -m pygrad run`, `demo`, `train`, `predict`, `info`. Parses arguments; the work is done elsewhere."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import platform
 import re
 import sys
 
+from . import _commands
 from .backends import NAMES
 
 
@@ -59,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--samples", type=_positive, default=100, metavar="N", help="points (default 100)")
     demo.add_argument("--seed", type=int, default=1337, metavar="N", help="of the data and weights (default 1337)")
     demo.add_argument("--every", type=_positive, default=10, metavar="N", help="show every N-th step (default 10)")
+
+    _commands.add_commands(command)
 
     command("info", "print version, backend, compiler, instruction set, live nodes and bytes")
     return parser
@@ -135,6 +138,8 @@ def main(argv: list[str] | None = None) -> int:
 
         same = demo.main(options.steps, options.samples, options.seed, backends.current, options.every, _write)
         return 0 if same else 1
+    if options.command in ("train", "predict"):
+        return _commands.main(options)
     _info()
     return 0
 

@@ -103,7 +103,9 @@ class History:
             history.columns = {str(name): [float(x) for x in column] for name, column in given["columns"].items()}
             history.interrupted = bool(given["interrupted"])
             history.stopped = str(given["stopped"])
-            history.partial = None if given["partial"] is None else Partial(**given["partial"])
+            if given["partial"] is not None:
+                kinds = {"batches": int, "loss": float, "correct": int, "seconds": float, "learning_rate": float}
+                history.partial = Partial(**{name: kinds[name](x) for name, x in given["partial"].items()})
             history.settings = dict(given["settings"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a history as History.to_dict gives it: {error!r}") from None

@@ -71,7 +71,7 @@ def predict_proba(model: Any, X: Any, *, loss: str | None = None) -> Array:
 def score(model: Any, X: Any, y: Any, *, loss: str | None = None) -> float:
     """Accuracy or R**2; see Module.score."""
     name, task = _task(model, loss)
-    if task is None:
+    if name is None or task is None:
         raise ValueError(
             f"this model was not trained by fit with a named loss: say with loss= what its outputs are, one of "
             f"{', '.join(TASKS)}"
@@ -79,12 +79,18 @@ def score(model: Any, X: Any, y: Any, *, loss: str | None = None) -> float:
     found = _outputs(model, X)
     outputs = len(found[0]) if isinstance(found[0], list) else None
     targets = checked_targets(name, _samples.as_targets(y, len(found), "y", "X"), outputs, "y")
+    return score_of(name, found, targets)
+
+
+def score_of(loss: str, outputs: list[Any], targets: list[Any]) -> float:
+    """Accuracy or R**2 of outputs that are there: floats, or lists of them."""
+    task = TASKS[loss]
     if task.label is None:
-        return _r_squared(found, targets)
+        return _r_squared(outputs, targets)
     right = 0
-    for output, target in zip(found, targets):
+    for output, target in zip(outputs, targets):
         right += correct(task, output, target)
-    return right / len(found)
+    return right / len(outputs)
 
 
 def _r_squared(outputs: list[Any], targets: list[Any]) -> float:
