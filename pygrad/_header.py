@@ -35,6 +35,7 @@ _FIELDS: dict[str, Any] = {
     "class": str,
     "architecture": (dict, type(None)),
     "undescribed": (str, type(None)),
+    "loss": (str, type(None)),
     "arrays": list,
     "optimizer": (dict, type(None)),
     "history": (dict, type(None)),

@@ -20,6 +20,7 @@ from ._atomic import replacing
 from ._containers import container
 from ._header import Array, FormatError
 from ._module import Module
+from .losses import LOSSES
 
 __all__ = ["FormatError", "Saved", "load", "read", "save"]
 
@@ -44,6 +45,8 @@ class Saved:
     """Module.architecture(), or None if it could not be said."""
     undescribed: str | None
     """Why it could not."""
+    loss: str | None
+    """The named loss that the model was trained with by `fit`, which says what predict() gives."""
     parameters: dict[str, Array] = field(repr=False)
     """Module.state_dict()."""
     optimizer: dict[str, Any] | None = field(repr=False)
@@ -60,7 +63,9 @@ class Saved:
                 f"{self.path}: the file has the parameters of a {self.class_name}, but not how to make one"
                 f" ({self.undescribed}): make it yourself, then load(path, into=model)"
             )
-        return _architecture.build(self.architecture, self.parameters, backend)
+        model = _architecture.build(self.architecture, self.parameters, backend)
+        model._loss = self.loss
+        return model
 
 
 # ---- saving ----
@@ -93,8 +98,12 @@ def save(
         raise TypeError(f"extra must be a dict, not {type(extra).__name__}")
     state = model.state_dict()
     arrays: dict[str, Array] = {_header.array_name(key): array for key, array in state.items()}
-    content: dict[str, Any] = {"pygrad": _own_version(), "class": type(model).__name__}
-    content.update(_described(model, state))
+    content: dict[str, Any] = {
+        "pygrad": _own_version(),
+        "class": type(model).__name__,
+        **_described(model, state),
+        "loss": model._loss if isinstance(model._loss, str) and model._loss in LOSSES else None,
+    }
     for what, data in {
         "optimizer": None if optimizer is None else _optimizer_state(optimizer, model),
         "history": None if history is None else _history_dict(history),
@@ -189,6 +198,8 @@ def read(path: Path) -> Saved:
                     f"{_header.shortened(sorted(shapes.keys() ^ contents.names))}"
                 )
             _check_architecture(header, shapes)
+            if header["loss"] not in (None, *LOSSES):
+                raise FormatError(f"its loss {_header.shortened(header['loss'])} is none that there is")
             arrays = {key: contents.array(key, shape) for key, shape in shapes.items()}
         _header.verify(header, arrays)
         data = {what: _unpacked(header[what], arrays, what) for what in ("optimizer", "history", "extra")}
@@ -202,6 +213,7 @@ def read(path: Path) -> Saved:
         class_name=header["class"],
         architecture=header["architecture"],
         undescribed=header["undescribed"],
+        loss=header["loss"],
         parameters={key: array for key, array in parameters.items() if key is not None},
         **data,
     )
@@ -253,6 +265,8 @@ def load(path: Path, *, backend: str | None = None, into: Module | None = None, 
             into.load_state_dict(saved.parameters)
         except (KeyError, ValueError) as error:
             raise ValueError(f"{saved.path}: {error.args[0]}") from None
+        if saved.loss is not None:
+            into._loss = saved.loss
     return (model, _optimizer(saved, model), _history(saved)) if training else model
 
 
