@@ -1,4 +1,7 @@
-"""The command line: `python -m pygrad run`, `demo`, `train`, `predict`, `info`. Parses arguments; the work is done elsewhere."""
+"""The command line: `python -m pygrad run`, `demo`, `train`, `predict`, `info`.
+
+Parses arguments; the work is done elsewhere.
+"""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import math
 import os
 import random
@@ -15,12 +16,13 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from . import _csv
+from ._atomic import replacing
 from ._csv import CsvFile, DataError
-from ._recipe import CLASSIFICATION, REGRESSION, Recipe, Target, columns_in, mean_and_scale
+from ._recipe import REGRESSION, Recipe, Target, columns_in, mean_and_scale
 from ._tasks import TASKS
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
@@ -96,7 +98,8 @@ def add_commands(command: Callable[[str, str], argparse.ArgumentParser]) -> None
     add("--batch-size", type=_whole(1), default=32, metavar="N", help="rows a step (default 32)")
     add("--test", type=_share, default=0.2, metavar="SHARE", help="share of the rows that is held out, to test with "
         "(default 0.2)")  # fmt: skip
-    add("--seed", type=int, default=0, metavar="N", help="of the weights, the held-out rows and their order (default 0)")
+    add("--seed", type=int, default=0, metavar="N", help="of the weights, which rows are held out, and the "
+        "rows' order (default 0)")  # fmt: skip
     add("--standardize", action=argparse.BooleanOptionalAction, default=True,
         help="bring every column to mean 0 and deviation 1 (default; kept with the model)")  # fmt: skip
     add("--save", metavar="FILE", help="where to save the model: a .npz or .safetensors file")
@@ -118,10 +121,14 @@ def _add_format(parser: argparse.ArgumentParser, header: str, delimiter: str | N
 
 def main(options: argparse.Namespace) -> int:
     """Runs the command that was asked for; gives the exit status."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8")  # as the files, whatever the locale
     try:
         return _train(options) if options.command == "train" else _predict(options)
     except DataError as error:
         return _failed(str(error), 1)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             # the reader went away (`| head`): nothing to say, and nothing may be flushed at exit
@@ -148,6 +155,11 @@ def _opened(path: str, delimiter: str, header: bool) -> Iterator[CsvFile]:
 
 
 def _train(options: argparse.Namespace) -> int:
+    task = "auto" if options.loss is None else "regression" if options.loss in REGRESSION else "classification"
+    if options.task == "auto":
+        options.task = task
+    elif task not in ("auto", options.task):
+        return _failed(f"--loss {options.loss} is for {task}, not for --task {options.task}", 2)
     if options.save:
         from ._containers import container
 
@@ -176,7 +188,7 @@ def _read(options: argparse.Namespace) -> tuple[Recipe, list[list[float]], list[
                                     f"{'the target' if i == column else 'named twice'}")  # fmt: skip
         if not features:
             raise DataError(f"{file.path}: there is no column but the target")
-        target = Target(file, column, "classification" if options.loss in CLASSIFICATION else options.task)
+        target = Target(file, column, options.task)
         rows = []
         for row in file:
             rows.append(_inputs(file, row, features))
@@ -208,10 +220,6 @@ def _loss(options: argparse.Namespace, classes: list[str], where: str) -> str:
         if not classes:
             return "mse"
         return "binary_cross_entropy_with_logits" if len(classes) == 2 else "cross_entropy"
-    if not classes and given not in REGRESSION:
-        raise DataError(f"--loss {given} is for classes, but {where} is a number: choose {' or '.join(REGRESSION)}")
-    if classes and given in REGRESSION:
-        raise DataError(f"--loss {given} is for numbers, but {where} has classes; see --task")
     if given == "binary_cross_entropy":
         raise DataError(f"--loss {given} is for outputs that are probabilities: use {given}_with_logits")
     if len(classes) > 2 and not TASKS[given].of_classes:
@@ -222,7 +230,9 @@ def _loss(options: argparse.Namespace, classes: list[str], where: str) -> str:
 class _Training:
     """One run of `train`, after the file was read."""
 
-    def __init__(self, options: argparse.Namespace, recipe: Recipe, rows: list[list[float]], targets: list[Any]) -> None:
+    def __init__(
+        self, options: argparse.Namespace, recipe: Recipe, rows: list[list[float]], targets: list[Any]
+    ) -> None:
         self.options, self.recipe = options, recipe
         order = list(range(len(rows)))
         random.Random(f"pygrad train {options.seed}").shuffle(order)
@@ -261,10 +271,12 @@ class _Training:
                 progress=False if options.quiet else None,
                 callbacks=[] if options.quiet or _bar_is_shown() else [self._show],
             )  # fmt: skip
-        except FloatingPointError as error:
+            if not all(math.isfinite(p.data) for p in model.parameters()):
+                raise FloatingPointError("after the last step the parameters are not finite")
+            seconds = time.perf_counter() - start
+            self._report(model)
+        except ArithmeticError as error:
             return _failed(f"{error}. A smaller --lr (now {options.lr!r}) may help", 1)
-        seconds = time.perf_counter() - start
-        self._report(model)
         if history.interrupted:
             print(f"\n{history.stopped}; ", end="")
         print(f"{'' if history.interrupted else chr(10)}trained in {seconds:.3g} s", end="")
@@ -272,7 +284,8 @@ class _Training:
             from . import saving
 
             saving.save(model, options.save, extra=recipe.to_dict())
-            print(f"; saved to {options.save}\nto use it:  python -m pygrad predict {shlex.quote(options.save)} DATA.csv")
+            print(f"; saved to {options.save}")
+            print(f"to use it:  python -m pygrad predict {shlex.quote(options.save)} DATA.csv")
         else:
             print("; not saved (--save FILE keeps the model)")
         return INTERRUPTED if history.interrupted else 0
@@ -332,7 +345,8 @@ class _Training:
         for output, target in zip(outputs, targets):
             counts[recipe.class_of(target), recipe.class_of(task.label(output))] += 1
         width = max(5, *(len(name[:16]) + 1 for name in names))
-        lines = [f"\n{part} rows by class, and what was predicted:", " " * width + "".join(f"{b[:16]:>{width}}" for b in names)]
+        lines = [f"\n{part} rows by class, and what was predicted:"]
+        lines.append(" " * width + "".join(f"{b[:16]:>{width}}" for b in names))
         lines += [f"{a[:16]:<{width}}" + "".join(f"{counts[a, b]:>{width}}" for b in names) for a in names]
         return "\n".join(lines) + "\n"
 
@@ -364,16 +378,13 @@ def _predict(options: argparse.Namespace) -> int:
             _write(file, columns, recipe, model, sys.stdout)
             sys.stdout.flush()
             return 0
-        # not the file itself: after an error in the data there is none, or that which was there
-        unfinished = f"{options.output}.part"
-        try:
-            with open(unfinished, "w", encoding="utf-8", newline="") as out:
-                _write(file, columns, recipe, model, out)
-            os.replace(unfinished, options.output)
-        except BaseException:
-            with suppress(OSError):
-                os.remove(unfinished)
-            raise
+        if os.path.exists(options.output) and not os.path.isfile(options.output):
+            return _failed(f"--output {options.output}: this is no regular file", 2)
+        # after an error in the data there is no new file, and an old one is as it was
+        with replacing(options.output) as raw:
+            wrapped = io.TextIOWrapper(raw, encoding="utf-8", newline="", write_through=True)
+            _write(file, columns, recipe, model, wrapped)
+            wrapped.detach()
     return 0
 
 

@@ -42,6 +42,7 @@ class CsvFile:
             first = self._next()
             if first is None:
                 raise DataError(f"{path}: the file is empty")
+            self.first_line = first.line
             if header:
                 self.columns = [name.strip() for name in first.cells]
                 self._check_names(first.line)
@@ -123,9 +124,9 @@ class CsvFile:
     def missing(self, name: str, what: str) -> DataError:
         """The error for a column that there is not."""
         known = ", ".join(map(repr, self.columns[:20])) + (", ..." if len(self.columns) > 20 else "")
-        error = f"{self.path}, line 1: no column {name!r} ({what}); the columns are {known}"
+        error = f"{self.path}, line {self.first_line}: no column {name!r} ({what}); the columns are {known}"
         if len(self.columns) == 1:
-            for other, called in ((";", "';'"), ("\t", "tab"), ("|", "'|'")):
+            for other, called in ((",", "','"), (";", "';'"), ("\t", "tab"), ("|", "'|'")):
                 if other in self.columns[0]:
                     return DataError(f"{error}. Is it delimited by {called}? See --delimiter")
         return DataError(error)

@@ -124,8 +124,8 @@ def columns_in(file: CsvFile, recipe: Recipe) -> list[int]:
     if len(file.columns) == recipe.columns:
         return recipe.positions
     raise DataError(
-        f"{file.path}, line 1: {len(file.columns)} columns without names, but the model has {len(recipe.features)} "
-        f"inputs, from a file with {recipe.columns} columns"
+        f"{file.path}, line {file.first_line}: {len(file.columns)} columns without names, but the model has "
+        f"{len(recipe.features)} inputs, from a file with {recipe.columns} columns"
     )
 
 

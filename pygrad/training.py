@@ -258,7 +258,7 @@ class _Loop:
         if self.on_nan == "warn" and not self.warned:
             self.warned = True
             # the frames between: step, epoch, all, fit, Module.fit
-            warnings.warn(f"{message}; a smaller learning rate or clip_norm= may help", RuntimeWarning, stacklevel=7)
+            warnings.warn(f"{message}; a smaller learning rate, or clip_norm=, may help", RuntimeWarning, stacklevel=7)
 
     def row(self, partial: Partial) -> dict[str, float]:
         """What there is to say of an epoch whose batches are done."""
@@ -346,6 +346,8 @@ def fit(
     resume: History | None = None,
 ) -> History:
     """Trains a model; see Module.fit, which is this function with `model` as self."""
+    if loss is None and isinstance(resume, History):
+        loss = resume.settings.get("loss")
     loss_name, loss_function = resolved_loss(loss, model)
     last = _checks.size(epochs, "epochs")
     if on_nan not in ON_NAN:
