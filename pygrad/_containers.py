@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import math
 import os
 import struct
 import zipfile
@@ -131,7 +132,7 @@ def _read_npz(path: str) -> Iterator[Contents]:
 
             def array(name: str, shape: tuple[int, ...]) -> Array:
                 before = _npy_header(shape)
-                count = int(np.prod(shape, dtype=object))
+                count = math.prod(shape)
                 if members[f"{name}.npy"].file_size != len(before) + 8 * count:
                     raise FormatError(f"its array {shortened(name)} has not the size of {count:,} numbers")
                 data = read(f"{name}.npy")

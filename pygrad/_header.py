@@ -187,6 +187,21 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
+def _check_depth(header: Any) -> None:
+    """Raises FormatError for more nesting than anything that was packed can have: what follows may recurse then."""
+    level = [header]
+    for _ in range(4 * _DEEPEST):
+        level = [
+            x
+            for item in level
+            for x in (item.values() if isinstance(item, dict) else item)
+            if isinstance(x, (dict, list))
+        ]
+        if not level:
+            return
+    raise FormatError(f"its header is nested more than {4 * _DEEPEST} deep")
+
+
 def decoded(data: bytes) -> dict[str, Any]:
     """The header, its fields checked for presence and type, not for their content.
 
@@ -198,6 +213,8 @@ def decoded(data: bytes) -> dict[str, Any]:
         )
     except (ValueError, RecursionError) as error:
         raise FormatError(f"its header is not the JSON that pygrad writes ({shortened(str(error))})") from None
+    if isinstance(header, dict):
+        _check_depth(header)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise FormatError(f"its header does not say that it is a {FORMAT}")
     version = header.get("version")
@@ -205,7 +222,7 @@ def decoded(data: bytes) -> dict[str, Any]:
         raise FormatError(
             f"it was written by a later pygrad (format version {version}; this one reads {VERSION}): upgrade pygrad"
         )
-    if version != VERSION:
+    if type(version) is not int or version != VERSION:
         raise FormatError(f"its format version is {version!r}, which there never was")
     for name, kind in _FIELDS.items():
         if name not in header or not isinstance(header[name], kind):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import struct
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -52,6 +53,20 @@ def live(engine: type) -> Iterator[Callable[[], int]]:
     yield count
     gc.collect()
     assert count() == 0, "nodes outlived the test"
+
+
+@pytest.fixture(params=[".npz", ".safetensors"])
+def suffix(request: pytest.FixtureRequest) -> str:
+    """The suffix of each kind of file that a model is saved in."""
+    if request.param == ".safetensors":
+        pytest.importorskip("safetensors")
+    return str(request.param)
+
+
+@pytest.fixture
+def path(tmp_path: Path, suffix: str) -> Path:
+    """A path for a model, in an empty folder."""
+    return tmp_path / f"model{suffix}"
 
 
 def bits(x: float) -> int:
