@@ -1,14 +1,15 @@
 """The two kinds of file that a model is saved in: a header, which is bytes, and named float64 arrays.
 
 .npz is a zip that NumPy can read, written and read here member by member; nothing in it is compressed, unpickled or
-evaluated, and a member is read only if it has the size that it must have. .safetensors goes through the safetensors
-package. What the header means is _header.py's subject.
+evaluated, and a member is read only if it has the size that it must have. .safetensors is written and taken apart by
+the safetensors package. What the header means is _header.py's subject.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import math
 import os
 import struct
@@ -175,38 +176,32 @@ def _write_safetensors(file: BinaryIO, header: bytes, arrays: Mapping[str, Array
 @contextlib.contextmanager
 def _read_safetensors(path: str) -> Iterator[Contents]:
     package, _ = _package()
-    errors = (package.SafetensorError, ValueError, LookupError, RuntimeError, TypeError, OverflowError)
-    size = os.path.getsize(path)
-    with open(path, "rb") as file:
+    with open(path, "rb") as file:  # the package would open it by its name, when it may be another file
+        size = os.fstat(file.fileno()).st_size
         start = file.read(16)
-    length = int.from_bytes(start[:8], "little")
-    if len(start) < 10 or length > size - 8 or start[8:9] != b"{":
-        if start[8:9] == b"{":
-            raise FormatError("it is cut short, or the length of its header is damaged")
-        raise FormatError(f"it is no .safetensors file, but {_kind(start)}")
-    if length > 3 * LARGEST_HEADER:
-        raise FormatError(f"its header is larger than {3 * LARGEST_HEADER:,} bytes")
+        length = int.from_bytes(start[:8], "little")
+        if len(start) < 10 or length > size - 8 or start[8:9] != b"{":
+            if start[8:9] == b"{":
+                raise FormatError("it is cut short, or the length of its header is damaged")
+            raise FormatError(f"it is no .safetensors file, but {_kind(start)}")
+        if length > 3 * LARGEST_HEADER:
+            raise FormatError(f"its header is larger than {3 * LARGEST_HEADER:,} bytes")
+        data = start + file.read()
     try:
-        opened = package.safe_open(path, framework="np")
-    except errors as error:
+        tensors = dict(package.deserialize(data))
+        metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
+    except (package.SafetensorError, ValueError, RecursionError) as error:
         raise FormatError(f"it is a damaged .safetensors file ({error})") from None
-    with opened as tensors:
-        metadata = tensors.metadata() or {}
-        if metadata.keys() != {"pygrad"}:
-            raise FormatError("it is a .safetensors file that pygrad did not write: its metadata have no 'pygrad'")
+    if metadata.keys() != {"pygrad"}:
+        raise FormatError("it is a .safetensors file that pygrad did not write: its metadata have no 'pygrad'")
 
-        def array(name: str, shape: tuple[int, ...]) -> Array:
-            try:
-                found = tensors.get_slice(name)
-                if found.get_dtype() != "F64" or tuple(found.get_shape()) != shape:
-                    raise FormatError(f"its array {shortened(name)} is not the float64 array that its header lists")
-                return np.array(tensors.get_tensor(name), dtype=np.float64)
-            except errors as error:
-                if isinstance(error, FormatError):
-                    raise
-                raise FormatError(f"its array {shortened(name)} is damaged ({error})") from None
+    def array(name: str, shape: tuple[int, ...]) -> Array:
+        found = tensors[name]
+        if found["dtype"] != "F64" or tuple(found["shape"]) != shape:
+            raise FormatError(f"its array {shortened(name)} is not the float64 array that its header lists")
+        return np.frombuffer(found["data"], "<f8").reshape(shape).astype(np.float64)
 
-        yield Contents(metadata["pygrad"].encode("utf-8", "replace"), set(tensors.keys()), array)
+    yield Contents(metadata["pygrad"].encode("utf-8", "surrogatepass"), set(tensors), array)
 
 
 # ---- by suffix ----

@@ -253,7 +253,7 @@ def test_oversized_files(path):
 def test_an_oversized_header(path, monkeypatch):
     Neuron(1).save(path)
     monkeypatch.setattr(_containers, "LARGEST_HEADER", 100)
-    with pytest.raises(saving.FormatError, match="its header is larger than [13]00 bytes"):
+    with pytest.raises(saving.FormatError, match=r"its header is larger than [13]00 bytes"):
         saving.load(path)
 
 

@@ -1,10 +1,8 @@
 """Saving and loading whole files: what comes back is what was saved, on every backend, to the last bit; what cannot be
-saved is refused; and a file is replaced as a whole or not at all. Damaged and foreign files are test_damage.py's
-subject."""
+saved is refused. Damaged and foreign files are test_damage.py's subject, replacing a file that of test_atomic.py."""
 
 from __future__ import annotations
 
-import errno
 import functools
 import json
 import os
@@ -446,64 +444,6 @@ def test_safetensors_is_an_extra(tmp_path, monkeypatch):
         with pytest.raises(ImportError, match=r"pip install 'pygrad\[safetensors\]'"):
             call(tmp_path / "there.safetensors")
     assert os.listdir(tmp_path) == ["there.safetensors"]
-
-
-# ---- whole or not at all ----
-
-
-class Interrupted(BaseException):
-    pass
-
-
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "no space"), Interrupted(), MemoryError()])
-@pytest.mark.parametrize("at", ["fsync", "replace", "write", "chmod"])
-def test_a_failure_leaves_the_old_file(path, monkeypatch, at, error):
-    Neuron(1).save(path)
-    before = path.read_bytes()
-
-    def fail(*args, **kwargs):
-        raise error
-
-    if at == "write":
-        kind = saving.container(str(path))
-
-        def partly(file, header, arrays):
-            file.write(b"half")
-            file.flush()
-            raise error
-
-        monkeypatch.setattr(kind, "write", partly)
-    else:
-        monkeypatch.setattr(os, at, fail)
-    with pytest.raises(type(error)):
-        MLP(3, [3]).save(path)
-    monkeypatch.undo()
-    assert os.listdir(path.parent) == [path.name]
-    assert path.read_bytes() == before
-
-
-def test_a_failure_leaves_no_new_file(path, monkeypatch):
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(PermissionError(errno.EACCES, "no")))
-    with pytest.raises(PermissionError):
-        Neuron(1).save(path)
-    assert os.listdir(path.parent) == []
-
-
-@pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
-def test_permissions_and_links(path):
-    before = os.umask(0o027)
-    try:
-        Neuron(1).save(path)
-        assert path.stat().st_mode & 0o777 == 0o640
-        path.chmod(0o600)
-        link = path.with_name(f"link{path.suffix}")
-        link.symlink_to(path.name)
-        Neuron(2).save(link)
-    finally:
-        os.umask(before)
-    assert link.is_symlink()
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert len(saving.load(path).parameters()) == 3
 
 
 def test_only_so_much_is_saved(tmp_path, monkeypatch):
