@@ -101,7 +101,8 @@ def outputs_of(model: Any, row: Any, what: str) -> int | None:
     try:
         output = model(row)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{what}: {error}") from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{what}: {error}") from error
     if is_value(output):
         return None
     if not isinstance(output, (str, dict)) and hasattr(output, "__len__") and all(is_value(v) for v in output):
@@ -317,7 +318,9 @@ class _Loop:
         history = self.run.history
         history.interrupted = True
         history.stopped = f"interrupted after {len(history)} of {self.run.epochs} epochs"
-        if history.partial is not None and history.partial.batches:
+        if history.partial is not None and history.partial.batches == 0:
+            history.partial = None  # nothing of it is done, so nothing binds
+        if history.partial is not None:
             history.stopped += f" and {history.partial.batches} of {self.batches} batches"
 
 

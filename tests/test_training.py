@@ -58,7 +58,7 @@ def test_the_plain_loop(backend, batch_size):
             for x, y in batch:
                 term = (1.0 + -y * plain(x)).relu()
                 total = term if total is None else total + term
-            loss = total * (1.0 / len(batch))
+            loss = total / len(batch)
             for p in plain.parameters():
                 p.grad = 0.0
             loss.backward()
@@ -199,46 +199,46 @@ def test_a_module_of_the_users_own(backend, Value):
 
 
 WRONG = [
-    (dict(X=X[:5]), ValueError, "X has 5 samples, but y has 22 targets"),
-    (dict(X=[]), ValueError, "X has no samples"),
-    (dict(X=[*X[:-1], [1.0]]), ValueError, r"X\[21\] has 1 input, but X\[0\] has 2 inputs"),
-    (dict(X=[[*x, 1.0] for x in X]), ValueError, r"X\[0\]: .* takes 2 inputs, but got 3"),
-    (dict(X=[*X[:-1], [1.0, "2"]]), TypeError, r"X\[21\]\[1\] must be a number, not str"),
-    (dict(X=[*X[:-1], 3.0]), ValueError, r"X\[21\] has one number, but X\[0\] has 2 inputs"),
-    (dict(X=np.zeros((22, 2, 2))), ValueError, r"shape \(samples, inputs\), not \(22, 2, 2\)"),
-    (dict(X="text"), TypeError, "X must be a sequence with one entry a sample, not str"),
-    (dict(X=3), TypeError, "X must be a sequence with one entry a sample, not int"),
-    (dict(X=np.array(3.0)), TypeError, "not an array without dimensions"),
-    (dict(y=[*Y[:-1], 0]), ValueError, r"y\[21\] must be -1 or 1, not 0"),
-    (dict(y=["a"] * 22), TypeError, r"y\[0\] is the text 'a': give each class a number"),
-    (dict(y=[None] * 22), TypeError, r"y\[0\] must be a number, not NoneType"),
-    (dict(y=[[1, 1]] * 22), ValueError, r"y\[0\] has 2 targets, but the model gives one output"),
-    (dict(y=[*Y[:-1], 1.5], loss="binary_cross_entropy_with_logits"), ValueError, r"y\[0\] must be between 0 and 1"),
-    (dict(loss="cross_entropy"), ValueError, "needs a model with one output a class"),
-    (dict(loss=None), ValueError, "say what to minimise: loss= one of mse"),
-    (dict(loss="mae"), ValueError, "unknown loss='mae': choose one of mse"),
-    (dict(loss=3), TypeError, "loss must be a name or a function"),
-    (dict(loss=lambda outputs, targets: 1.0), TypeError, "the loss must give a Value, not float"),
-    (dict(optimizer="lbfgs"), ValueError, "unknown optimizer='lbfgs': choose one of sgd, adam"),
-    (dict(optimizer=optim.Adam), TypeError, "optimizer must be a name or an optimizer"),
-    (dict(optimizer=3), TypeError, "optimizer must be a name or an optimizer"),
-    (dict(epochs=-1), ValueError, "epochs must be at least 0"),
-    (dict(epochs=1.5), TypeError, "epochs must be an integer"),
-    (dict(batch_size=0), ValueError, "batch_size must be at least 1, or None"),
-    (dict(seed="x"), TypeError, "seed must be an integer or None"),
-    (dict(validation=1.5), ValueError, "a fraction between 0 and 1, not 1.5"),
-    (dict(validation=0.001), ValueError, "leaves none to hold out"),
-    (dict(validation="x"), TypeError, "validation must be a number"),
-    (dict(validation=([[1.0]], [1])), ValueError, r"validation X\[0\] has 1 input, but those trained on have 2"),
-    (dict(validation=(X, Y[:3])), ValueError, "validation X has 22 samples, but validation y has 3"),
-    (dict(validation=(X, CLASSES)), ValueError, r"validation y\[\d+\] must be -1 or 1, not 0"),
-    (dict(callbacks=[3]), TypeError, "a callback must be a Callback or a function"),
-    (dict(callbacks=[Callback]), TypeError, "not the class"),
-    (dict(penalty=-1.0), ValueError, "penalty must be at least 0"),
-    (dict(clip_norm=0.0), ValueError, "clip_norm must be above 0"),
-    (dict(clip_value="x"), TypeError, "clip_value must be a number"),
-    (dict(on_nan="stop"), ValueError, "on_nan must be one of 'warn', 'raise', 'ignore', not 'stop'"),
-    (dict(resume={}), TypeError, "resume must be the History of an earlier fit, not dict"),
+    ({"X": X[:5]}, ValueError, "X has 5 samples, but y has 22 targets"),
+    ({"X": []}, ValueError, "X has no samples"),
+    ({"X": [*X[:-1], [1.0]]}, ValueError, r"X\[21\] has 1 input, but X\[0\] has 2 inputs"),
+    ({"X": [[*x, 1.0] for x in X]}, ValueError, r"X\[0\]: .* takes 2 inputs, but got 3"),
+    ({"X": [*X[:-1], [1.0, "2"]]}, TypeError, r"X\[21\]\[1\] must be a number, not str"),
+    ({"X": [*X[:-1], 3.0]}, ValueError, r"X\[21\] has one number, but X\[0\] has 2 inputs"),
+    ({"X": np.zeros((22, 2, 2))}, ValueError, r"shape \(samples, inputs\), not \(22, 2, 2\)"),
+    ({"X": "text"}, TypeError, "X must be a sequence with one entry a sample, not str"),
+    ({"X": 3}, TypeError, "X must be a sequence with one entry a sample, not int"),
+    ({"X": np.array(3.0)}, TypeError, "not an array without dimensions"),
+    ({"y": [*Y[:-1], 0]}, ValueError, r"y\[21\] must be -1 or 1, not 0"),
+    ({"y": ["a"] * 22}, TypeError, r"y\[0\] is the text 'a': give each class a number"),
+    ({"y": [None] * 22}, TypeError, r"y\[0\] must be a number, not NoneType"),
+    ({"y": [[1, 1]] * 22}, ValueError, r"y\[0\] has 2 targets, but the model gives one output"),
+    ({"y": [*Y[:-1], 1.5], "loss": "binary_cross_entropy_with_logits"}, ValueError, r"y\[0\] must be between 0 and 1"),
+    ({"loss": "cross_entropy"}, ValueError, "needs a model with one output a class"),
+    ({"loss": None}, ValueError, "say what to minimise: loss= one of mse"),
+    ({"loss": "mae"}, ValueError, "unknown loss='mae': choose one of mse"),
+    ({"loss": 3}, TypeError, "loss must be a name or a function"),
+    ({"loss": lambda outputs, targets: 1.0}, TypeError, "the loss must give a Value, not float"),
+    ({"optimizer": "lbfgs"}, ValueError, "unknown optimizer='lbfgs': choose one of sgd, adam"),
+    ({"optimizer": optim.Adam}, TypeError, "optimizer must be a name or an optimizer"),
+    ({"optimizer": 3}, TypeError, "optimizer must be a name or an optimizer"),
+    ({"epochs": -1}, ValueError, "epochs must be at least 0"),
+    ({"epochs": 1.5}, TypeError, "epochs must be an integer"),
+    ({"batch_size": 0}, ValueError, "batch_size must be at least 1, or None"),
+    ({"seed": "x"}, TypeError, "seed must be an integer or None"),
+    ({"validation": 1.5}, ValueError, "a fraction between 0 and 1, not 1.5"),
+    ({"validation": 0.001}, ValueError, "leaves none to hold out"),
+    ({"validation": "x"}, TypeError, "validation must be a number"),
+    ({"validation": ([[1.0]], [1])}, ValueError, r"validation X\[0\] has 1 input, but those trained on have 2"),
+    ({"validation": (X, Y[:3])}, ValueError, "validation X has 22 samples, but validation y has 3"),
+    ({"validation": (X, CLASSES)}, ValueError, r"validation y\[\d+\] must be -1 or 1, not 0"),
+    ({"callbacks": [3]}, TypeError, "a callback must be a Callback or a function"),
+    ({"callbacks": [Callback]}, TypeError, "not the class"),
+    ({"penalty": -1.0}, ValueError, "penalty must be at least 0"),
+    ({"clip_norm": 0.0}, ValueError, "clip_norm must be above 0"),
+    ({"clip_value": "x"}, TypeError, "clip_value must be a number"),
+    ({"on_nan": "stop"}, ValueError, "on_nan must be one of 'warn', 'raise', 'ignore', not 'stop'"),
+    ({"resume": {}}, TypeError, "resume must be the History of an earlier fit, not dict"),
 ]
 
 
@@ -442,7 +442,7 @@ def fake_tqdm(monkeypatch):
 
 def test_progress(monkeypatch):
     bars = fake_tqdm(monkeypatch)
-    options = dict(loss="mse", epochs=2, batch_size=5)
+    options = {"loss": "mse", "epochs": 2, "batch_size": 5}
     small("c").fit(X, Y, **options)  # stderr is no terminal here
     small("c").fit(X, Y, **options, progress=False)
     assert bars == []
