@@ -7,8 +7,8 @@ import gc
 import numpy as np
 import pytest
 
-from pygrad import losses
-from pygrad.nn import Dropout, Module, Sequential
+from pygrad import losses, saving
+from pygrad.nn import Dropout, Layer, Module, Sequential
 
 from .test_training import CLASSES, X, Y, numbers, small
 
@@ -84,8 +84,9 @@ def test_targets_that_are_all_equal():
     for p in model.parameters():
         p.data = 0.0
     model.parameters()[-1].data = 0.1
-    assert model.score(X, [0.1] * 22, loss="mse") == 1.0
+    assert model.score(X, [0.1] * 22, loss="mse") == 1.0  # although the mean of so many 0.1 is not 0.1
     assert model.score(X, [0.3] * 22, loss="mse") == 0.0
+    assert model.score(X, [0.7] * 22, loss="mse") == 0.0
     with pytest.raises(ValueError, match="at least two samples"):
         model.score(X[:1], [1], loss="mse")
 
@@ -98,6 +99,15 @@ def test_a_loss_may_be_named():
     assert model.predict(X, loss="cross_entropy", outputs=True).tobytes() == outputs.tobytes()
     assert model.predict_proba(X, loss="cross_entropy").sum(axis=1) == pytest.approx(1.0)
     assert model.score(X, CLASSES, loss="multiclass_hinge") == np.mean(outputs.argmax(axis=1) == CLASSES)
+
+
+def test_a_loaded_model_knows_its_labels(backend, tmp_path):
+    model, targets, _ = trained(backend, "cross_entropy")
+    saving.save(model, tmp_path / "m.npz")
+    loaded = saving.load(tmp_path / "m.npz", backend=backend)
+    assert loaded.predict(X).tolist() == model.predict(X).tolist()
+    assert loaded.predict_proba(X).tobytes() == model.predict_proba(X).tobytes()
+    assert loaded.score(X, targets) == model.score(X, targets)
 
 
 def test_errors():
@@ -126,7 +136,7 @@ def test_errors():
 
 
 def test_dropout_does_nothing_here():
-    model = Sequential(small("c", 4), Dropout(0.9, seed=1), small("c", 1, seed=2).layers[0].__class__(4, 1, seed=1))
+    model = Sequential(small("c", 4), Dropout(0.9, seed=1), Layer(4, 1, seed=1, backend="c"))
     assert model.predict(X).tolist() == model.predict(X).tolist()
     assert model.training
 

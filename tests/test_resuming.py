@@ -110,6 +110,13 @@ def test_interrupted_between_epochs_and_before_the_first(backend):
 
     model.fit(X, CLASSES, **FIT, resume=history, callbacks=[Begin()])
     assert (len(history), history.interrupted) == (2, True)
+
+    def at_once(outputs, targets):
+        raise KeyboardInterrupt
+
+    other = small(backend, 3, 2).fit(X, CLASSES, **dict(FIT, loss=at_once))
+    assert other.interrupted
+    assert other.partial is None  # so other batches may follow
     model.fit(X, CLASSES, **FIT, resume=history)
     same(history, expected)
     assert numbers(model) == numbers(whole)

@@ -347,8 +347,8 @@ def test_modes_are_put_back_and_dropout_works():
     spy, dropout = Spy(), Dropout(0.5, seed=1)
     model = Sequential(spy, MLP(2, 8, seed=1), dropout, MLP(8, 1, seed=2))
     dropout.eval()
-    model.fit(X[:4], Y[:4], loss="hinge", epochs=1, validation=(X[:2], Y[:2]))
-    assert seen == [False] + [True] * 4 + [False] * 2  # the check of the first sample, the batch, the validation
+    model.fit(X[:4], Y[:4], loss="hinge", epochs=2, validation=(X[:2], Y[:2]))
+    assert seen == [False] + ([True] * 4 + [False] * 2) * 2  # the check of the first sample; batch and validation
     assert (spy.training, dropout.training) == (True, False)
     model.eval()
     with pytest.raises(RuntimeError, match="no"):
@@ -379,6 +379,20 @@ def test_memory_stays_constant(engine, engine_name, live):
     finally:
         gc.enable()
     assert set(counts) == {len(model.parameters())}
+    del model
+
+
+def test_validation_keeps_no_graph_of_the_model(engine_name, live):
+    counts = {}
+
+    def loss(outputs, targets):
+        counts[len(targets)] = live()
+        return losses.mse(outputs, targets)
+
+    model = small(engine_name)
+    model.fit(X[:12], Y[:12], loss=loss, epochs=2, batch_size=12, validation=(X[:11], Y[:11]))
+    assert counts[11] == len(model.parameters()) + 11  # the numbers alone
+    assert counts[12] > counts[11] + 12
     del model
 
 
