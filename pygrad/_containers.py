@@ -121,7 +121,7 @@ def _read_npz(path: str) -> Iterator[Contents]:
         try:
             archive = zipfile.ZipFile(file)
         except _ZIP_ERRORS as error:
-            raise FormatError(f"its directory is damaged ({error})") from None
+            raise FormatError(f"its directory is damaged ({error or 'cut short'})") from None
         with archive:
             members = _members(archive, size)
 
@@ -129,7 +129,7 @@ def _read_npz(path: str) -> Iterator[Contents]:
                 try:
                     return archive.read(members[name])
                 except _ZIP_ERRORS as error:
-                    raise FormatError(f"its member {shortened(name)} is damaged ({error})") from None
+                    raise FormatError(f"its member {shortened(name)} is damaged ({error or 'cut short'})") from None
 
             def array(name: str, shape: tuple[int, ...]) -> Array:
                 before = _npy_header(shape)
