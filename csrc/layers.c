@@ -255,7 +255,8 @@ pg_result pg_layers_apply(pg_layer *const *layers, size_t count, const pg_id *x,
     pg_id *ids = small ? few_ids : pg_resize(NULL, 2 * (uint64_t)widest, sizeof *ids);
     if (room && ids) {
         status = apply_all(layers, count, x, numbers, room, room + widest, ids, ids + widest);
-        if (status == PG_OK) memcpy(out, ids, layers[count - 1]->nout * sizeof *out);
+        uint32_t nout = layers[count - 1]->nout;
+        if (status == PG_OK && nout > 0) memcpy(out, ids, nout * sizeof *out); /* out may be NULL where it is empty */
     } else {
         status = PG_ERR_NOMEM;
     }

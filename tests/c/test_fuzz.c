@@ -1,7 +1,7 @@
 /* test_fuzz.c: random programs against a shadow: plain arrays, no counts, no reuse, no marks of its own to get wrong.
  *
- * A program makes nodes of every kind, lets go of handles in odd orders, changes data, runs backward (with hooks, some
- * of which fail), trims, buries. Compared, bit for bit: data, gradients, operands, counts, what is alive, what waits
+ * A program makes nodes of every kind, one by one and by layers, lets go of handles and layers in odd orders, changes
+ * data, runs backward (with hooks, some of which fail), trims, buries. Compared, bit for bit: data, gradients, operands, counts, what is alive, what waits
  * in limbo. The seed is fixed; a failure names its round, and PG_TEST_SEED=n repeats that round alone.
  */
 #include "check.h"
@@ -23,7 +23,18 @@ typedef struct {
     size_t handles;
     pg_id id;
     int hook, side, alive, mark;
+    size_t row, inputs; /* a layer's dot: its shared lists, which count their operands once; 0: lists of its own */
 } shadow_node;
+
+/* A layer: its parameters, row after row, in shadow.operands; its rows are the shared lists row, row + 1, ... */
+typedef struct {
+    pg_layer *layer;
+    size_t nin, nout, first, row;
+    int op; /* FREE: none */
+    double k;
+} shadow_layer;
+
+enum { LAYERS = 6, IN_A_CALL = 3, WIDTH = 6 };
 
 typedef struct {
     pg_arena *arena;
@@ -32,6 +43,10 @@ typedef struct {
     size_t n, capacity;
     size_t *operands;
     size_t n_operands, operand_capacity;
+    shadow_layer layers[LAYERS];
+    size_t n_layers;
+    size_t n_shared; /* lists shared, ever; numbered from 1 */
+    uint8_t *counted; /* by shared list */
     size_t *held; /* nodes with a handle, once each */
     size_t n_held;
     size_t *order, *stack, *cursor; /* of a sweep */
@@ -193,6 +208,13 @@ static void find_the_living(shadow *s) {
         s->nodes[s->held[i]].mark = 1;
         s->stack[depth++] = s->held[i];
     }
+    for (size_t l = 0; l < s->n_layers; l++)
+        for (size_t i = 0; i < s->layers[l].nout * (s->layers[l].nin + 1); i++) {
+            size_t next = s->operands[s->layers[l].first + i];
+            if (s->nodes[next].mark) continue;
+            s->nodes[next].mark = 1;
+            s->stack[depth++] = next;
+        }
     while (depth > 0) {
         const shadow_node *node = &s->nodes[s->stack[--depth]];
         for (size_t i = 0; i < node->n; i++) {
@@ -211,9 +233,17 @@ static void find_the_living(shadow *s) {
     }
 }
 
+/* A list's operands, in shadow.operands, each gain a use: once, if the list is a shared one. */
+static void count_list(shadow *s, size_t *uses, size_t list, size_t first, size_t n) {
+    if (list != 0 && s->counted[list]) return;
+    s->counted[list] = 1;
+    for (size_t i = 0; i < n; i++) uses[s->operands[first + i]]++;
+}
+
 /* Everything the arena says, against the shadow. */
 static void compare(shadow *s) {
     find_the_living(s);
+    memset(s->counted, 0, s->n_shared + 1);
     size_t *uses = check_memory(s->n, sizeof *uses), living = 0, constants = 0, waiting = 0;
     for (size_t i = 0; i < s->n; i++) {
         const shadow_node *node = &s->nodes[i];
@@ -221,8 +251,15 @@ static void compare(shadow *s) {
         living++;
         constants += is_constant(node->op) != 0;
         uses[i] += node->handles;
-        for (size_t j = 0; j < node->n; j++) uses[s->operands[node->first + j]]++;
+        const size_t first = node->row ? node->n - node->n / 2 : node->n;
+        count_list(s, uses, node->row, node->first, first);
+        count_list(s, uses, node->inputs, node->first + first, node->n - first);
     }
+    for (size_t l = 0; l < s->n_layers; l++)
+        for (size_t j = 0; j < s->layers[l].nout; j++) {
+            const shadow_layer *layer = &s->layers[l];
+            count_list(s, uses, layer->row + j, layer->first + j * (layer->nin + 1), layer->nin + 1);
+        }
     pg_id read[64];
     for (size_t i = 0; i < s->n; i++) {
         const shadow_node *node = &s->nodes[i];
@@ -350,6 +387,116 @@ static void make_wide(shadow *s) {
     hold(s, index);
 }
 
+/* A layer of held nodes: any of them, or new leaves that follow one another. */
+static void make_layer(shadow *s) {
+    shadow_layer *layer = &s->layers[s->n_layers++];
+    *layer = (shadow_layer){.nin = check_below(&s->random, WIDTH + 1), .nout = 1 + check_below(&s->random, WIDTH)};
+    const size_t width = layer->nin + 1, leaves = check_below(&s->random, 3);
+    pg_id ids[WIDTH * (WIDTH + 1)];
+    do layer->op = (int)check_below(&s->random, OPS);
+    while (layer->op != FREE && !is_unary(layer->op) && !is_constant(layer->op));
+    layer->k = number(s);
+    layer->first = s->n_operands;
+    layer->row = s->n_shared + 1;
+    s->n_shared += layer->nout;
+    for (size_t i = 0; i < layer->nout * width; i++) {
+        if (leaves == 1 || (leaves == 2 && i % 5)) {
+            make_leaf(s);
+            s->operands[s->n_operands] = s->n - 1;
+        } else {
+            s->operands[s->n_operands] = pick(s);
+        }
+        ids[i] = s->nodes[s->operands[s->n_operands++]].id;
+    }
+    int status = PG_ERR_OP;
+    layer->layer = pg_layer_new(s->arena, ids, layer->nin, layer->nout, codes[layer->op], layer->k, &status);
+    CHECK_INT(status, PG_OK);
+    if (!layer->layer) exit(2);
+}
+
+static void free_layer(shadow *s, size_t index) {
+    CHECK(pg_layer_free(s->layers[index].layer) >= 0);
+    s->layers[index] = s->layers[--s->n_layers];
+}
+
+/* What a layer gives for x: its dot nodes and, if it has an activation, those. PG_OK, or what it fails with. */
+static int values_of_layer(const shadow *s, const shadow_layer *layer, const double *x, double *dots, double *out) {
+    int status = PG_OK;
+    for (size_t j = 0; j < layer->nout; j++) {
+        const size_t *row = s->operands + layer->first + j * (layer->nin + 1);
+        dots[j] = s->nodes[row[layer->nin]].data;
+        for (size_t i = 0; i < layer->nin; i++) dots[j] += s->nodes[row[i]].data * x[i];
+    }
+    for (size_t j = 0; j < layer->nout && status == PG_OK; j++)
+        out[j] = layer->op == FREE ? dots[j] : value_of(layer->op, dots[j], layer->k, &status);
+    return status;
+}
+
+/* The nodes of one layer: x are shadow nodes, and become what it gave. ids: of its outputs. */
+static void note_layer(shadow *s, const shadow_layer *layer, size_t *x, const pg_id *ids, const double *dots,
+                       const double *out) {
+    const size_t list = ++s->n_shared;
+    size_t operands[2 * WIDTH + 1], made[WIDTH];
+    for (size_t j = 0; j < layer->nout; j++) {
+        memcpy(operands, s->operands + layer->first + j * (layer->nin + 1), (layer->nin + 1) * sizeof *operands);
+        memcpy(operands + layer->nin + 1, x, layer->nin * sizeof *x);
+        pg_id dot = ids[j];
+        if (layer->op != FREE) CHECK_INT(pg_operands(s->arena, ids[j], &dot, 1), 1);
+        made[j] = new_node(s, DOT, operands, 2 * layer->nin + 1, dots[j], NAN, dot);
+        s->nodes[made[j]].row = layer->row + j;
+        s->nodes[made[j]].inputs = list;
+    }
+    for (size_t j = 0; j < layer->nout && layer->op != FREE; j++)
+        made[j] = new_node(s, layer->op, &made[j], 1, out[j], layer->k, ids[j]);
+    memcpy(x, made, layer->nout * sizeof *x);
+}
+
+/* The ids of the inputs of a layer whose outputs are known. */
+static void find_inputs(shadow *s, const shadow_layer *layer, const pg_id *out, pg_id *inputs) {
+    pg_id dot = out[0], operands[2 * WIDTH + 1];
+    if (layer->op != FREE) CHECK_INT(pg_operands(s->arena, out[0], &dot, 1), 1);
+    CHECK_INT(pg_operands(s->arena, dot, operands, 2 * WIDTH + 1), 2 * layer->nin + 1);
+    memcpy(inputs, operands + layer->nin + 1, layer->nin * sizeof *inputs);
+}
+
+/* Some layers that fit one another, in one call. */
+static void apply_layers(shadow *s) {
+    const shadow_layer *layers[IN_A_CALL];
+    pg_layer *handles[IN_A_CALL];
+    const size_t most = 1 + check_below(&s->random, IN_A_CALL);
+    size_t count = 0, x[WIDTH];
+    for (size_t l = check_below(&s->random, s->n_layers), tries = 0; tries < LAYERS && count < most; tries++) {
+        if (count == 0 || s->layers[l].nin == layers[count - 1]->nout) {
+            layers[count] = &s->layers[l];
+            handles[count++] = s->layers[l].layer;
+        }
+        l = check_below(&s->random, s->n_layers);
+    }
+    pg_id ids[IN_A_CALL + 1][WIDTH];
+    double numbers[WIDTH], dots[IN_A_CALL][WIDTH], data[IN_A_CALL + 1][WIDTH];
+    const size_t n = layers[0]->nin, numbers_among = check_below(&s->random, 3);
+    for (size_t i = 0; i < n; i++) {
+        const int is_number = numbers_among == 1 || (numbers_among == 2 && check_below(&s->random, 2));
+        x[i] = pick(s);
+        numbers[i] = number(s);
+        ids[0][i] = is_number ? PG_NONE : s->nodes[x[i]].id;
+        data[0][i] = is_number ? numbers[i] : s->nodes[x[i]].data;
+    }
+    int status = PG_OK;
+    for (size_t i = 0; i < count && status == PG_OK; i++)
+        status = values_of_layer(s, layers[i], data[i], dots[i], data[i + 1]);
+    CHECK_INT(pg_layers_apply(handles, count, ids[0], numbers, n, ids[count]), status);
+    if (status != PG_OK) return;
+    pg_id inputs[WIDTH];
+    for (size_t i = count; i-- > 0;) find_inputs(s, layers[i], ids[i + 1], i > 0 ? ids[i] : inputs);
+    for (size_t i = 0; i < n; i++) {
+        if (ids[0][i] == PG_NONE) x[i] = new_node(s, LEAF, NULL, 0, numbers[i], NAN, inputs[i]);
+        else CHECK_INT(inputs[i], ids[0][i]);
+    }
+    for (size_t i = 0; i < count; i++) note_layer(s, layers[i], x, ids[i + 1], dots[i], data[i + 1]);
+    for (size_t j = 0; j < layers[count - 1]->nout; j++) hold(s, x[j]);
+}
+
 static void let_go(shadow *s, size_t position) {
     size_t index = s->held[position];
     CHECK(pg_release(s->arena, s->nodes[index].id) >= 0);
@@ -431,8 +578,9 @@ static void let_go_of_many(shadow *s) {
 /* `steps` random operations, comparing after about every `interval` of them; at the end nothing is left. */
 static void play(pg_arena *arena, uint64_t seed, size_t steps, size_t interval) {
     shadow s = {.arena = arena, .random = {seed * UINT64_C(0x9e3779b97f4a7c15) + 1}, .others = LIVE(arena)};
-    s.capacity = 2 * steps + 4;
-    s.operand_capacity = 45 * steps + 64;
+    s.capacity = (2 * IN_A_CALL * WIDTH + WIDTH + 2) * steps + 4;
+    s.operand_capacity = (IN_A_CALL * WIDTH * (2 * WIDTH + 2) + 45) * steps + 64;
+    s.counted = check_memory((WIDTH + IN_A_CALL) * steps + 1, sizeof *s.counted);
     s.nodes = check_memory(s.capacity, sizeof *s.nodes);
     s.operands = check_memory(s.operand_capacity, sizeof *s.operands);
     s.held = check_memory(s.capacity, sizeof *s.held);
@@ -447,8 +595,16 @@ static void play(pg_arena *arena, uint64_t seed, size_t steps, size_t interval) 
             make_leaf(&s);
             continue;
         }
-        switch (check_below(&s.random, 12)) {
+        switch (check_below(&s.random, 14)) {
         case 0: make_wide(&s); break;
+        case 12:
+            if (s.n_layers == LAYERS || (s.n_layers > 0 && check_below(&s.random, 4) == 0))
+                free_layer(&s, check_below(&s.random, s.n_layers));
+            else if (check_below(&s.random, 3) == 0) make_layer(&s);
+            break;
+        case 13:
+            if (s.n_layers > 0) apply_layers(&s);
+            break;
         case 1:
         case 2: let_go(&s, check_below(&s.random, s.n_held)); break;
         case 3:
@@ -472,7 +628,11 @@ static void play(pg_arena *arena, uint64_t seed, size_t steps, size_t interval) 
     }
     if (s.n_held > 0) backward(&s);
     compare(&s);
+    if (seed % 2)
+        while (s.n_layers > 0) free_layer(&s, check_below(&s.random, s.n_layers));
     while (s.n_held > 0) let_go(&s, check_below(&s.random, s.n_held));
+    compare(&s);
+    while (s.n_layers > 0) free_layer(&s, s.n_layers - 1);
     compare(&s);
     bury(&s);
     CHECK_INT(LIVE(arena), s.others);
@@ -484,6 +644,7 @@ static void play(pg_arena *arena, uint64_t seed, size_t steps, size_t interval) 
     free(s.cursor);
     free(s.saved);
     free(s.used);
+    free(s.counted);
 }
 
 /* Leaves beside the program, with holes among them, so that its few nodes lie scattered over several segments. */
