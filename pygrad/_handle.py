@@ -465,8 +465,8 @@ def _layer(description: Layer) -> Any:
     return ffi.gc(layer, _free_layer)
 
 
-def _free_layer(layer: Any) -> None:
-    after = lib.pg_layer_free(layer)
+def _free_layer(layer: Any, free: Callable[[Any], int] = lib.pg_layer_free) -> None:
+    after = free(layer)
     if after and _arena is not None:
         _settle(after)
 
@@ -479,7 +479,10 @@ def _network(descriptions: list[Layer]) -> Callable[[Any], Any]:
     nin, nout = descriptions[0][1], descriptions[-1][2]
 
     def network(x: Any) -> Any:
-        if type(x) not in (list, tuple) or len(x) != nin:
+        if type(x) not in (list, tuple):
+            return NotImplemented
+        x = [*x]  # a thread or a finalizer may change the list (tuple(x) itself crashes then, up to CPython 3.11)
+        if len(x) != nin:
             return NotImplemented
         ids, numbers = [NO_NODE] * nin, ffi.NULL
         kinds = set(map(type, x))

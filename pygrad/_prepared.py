@@ -13,17 +13,25 @@ from typing import Any
 
 from ._module import Module
 
-_keeping: weakref.WeakSet[Any] = weakref.WeakSet()
-"""The modules that keep something."""
+_keeping: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+"""The modules that keep something; by identity, whatever == says of them."""
+
+_change = object()
+"""The last change: another object after each."""
 
 KEPT = ("_compute", "_known", "_zero")
 """The attributes: a function in C, the list of all parameters, a function that sets their gradients to 0."""
 
 
 def changed() -> None:
-    """Forgets all that is kept."""
-    while _keeping:
-        module = _keeping.pop()
+    """Forgets all that is kept. To be called after the change: what runs meanwhile may prepare what was there before."""
+    global _change
+    _change = object()
+    while True:
+        try:
+            _, module = _keeping.popitem()
+        except KeyError:
+            return
         for name in KEPT:
             vars(module).pop(name, None)
 
@@ -32,8 +40,10 @@ def _noticed(name: str) -> Callable[..., Any]:
     method = getattr(list, name)
 
     def mutate(self: Any, *args: Any, **kwargs: Any) -> Any:
-        changed()
-        return method(self, *args, **kwargs)
+        try:
+            return method(self, *args, **kwargs)
+        finally:  # an iterable that fails halfway has changed the list as well
+            changed()
 
     mutate.__name__ = name
     mutate.__doc__ = method.__doc__
@@ -55,35 +65,48 @@ class _Noticing(type):
     """A class whose methods may be replaced at any time, as any: `Neuron.__call__ = ...`."""
 
     def __setattr__(cls, name: str, value: Any) -> None:
-        changed()
         super().__setattr__(name, value)
+        changed()
 
     def __delattr__(cls, name: str) -> None:
-        changed()
         super().__delattr__(name)
+        changed()
 
 
 class Prepared(Module, metaclass=_Noticing):
     """A module of pygrad's own, which may keep what it prepared."""
 
+    _read: tuple[str, ...] = ()
+    """The attributes that are read when this module, or one around it, prepares something."""
+
     _compute: Any = None
     _known: Any = None
     _zero: Any = None
 
-    def _keep(self, name: str, ready: Any) -> Any:
-        """Keeps `ready` as that attribute, until anything is changed."""
+    def _keep(self, name: str, make: Callable[[], Any]) -> Any:
+        """Gives make(), and keeps it as that attribute until anything is changed: by another thread or a finalizer
+        meanwhile, too."""
+        before = _change
+        ready = make()
         vars(self)[name] = ready
-        _keeping.add(self)
+        _keeping[id(self)] = self
+        if _change is not before:
+            vars(self).pop(name, None)
         return ready
 
+    def _is_read_plainly(self) -> bool:
+        """Whether the attributes in _read are what was assigned: a derived class may make them properties."""
+        return not any(hasattr(type(self), name) for name in self._read)
+
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in vars(self):
-            changed()
+        again = name in vars(self)
         super().__setattr__(name, value)
+        if again and name in self._read:
+            changed()
 
     def __delattr__(self, name: str) -> None:
-        changed()
         super().__delattr__(name)
+        changed()
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: item for name, item in vars(self).items() if name not in KEPT}

@@ -8,7 +8,6 @@ prepared once and computed by one call into C; what that gives is what the neuro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any
 
 from . import _checks, backends, functions
@@ -75,6 +74,8 @@ class Neuron(Prepared):
     Raises ValueError if nin is negative, a name unknown or a shape wrong, TypeError for a wrong type; when called,
     ValueError naming both numbers if there are not nin inputs.
     """
+
+    _read = ("w", "b", "activation")
 
     def __init__(
         self,
@@ -154,6 +155,8 @@ class Layer(Prepared):
     Raises what Neuron raises.
     """
 
+    _read = ("neurons",)
+
     def __init__(
         self,
         nin: int,
@@ -185,7 +188,7 @@ class Layer(Prepared):
             x = [x]
         compute = self._compute
         if compute is None:
-            compute = self._keep("_compute", _function((self,)))
+            compute = self._keep("_compute", lambda: _function((self,)))
         out = compute(_plain_inputs(x))
         return self._one_by_one(x) if out is NotImplemented else out
 
@@ -201,7 +204,9 @@ class Layer(Prepared):
         """What Value._layers takes. None if some neuron is not as the first, or computes in a way of its own."""
         if not self.neurons or type(self).__call__ is not _LAYER_CALL:
             return None
-        if any(type(n).__call__ is not _NEURON_CALL for n in self.neurons):
+        if not all(isinstance(n, Neuron) and type(n).__call__ is _NEURON_CALL for n in self.neurons):
+            return None
+        if not all(part._is_read_plainly() for part in (self, *self.neurons)):
             return None
         nin, activation = len(self.neurons[0].w), self.neurons[0].activation
         if not isinstance(activation, str):
@@ -256,6 +261,8 @@ class MLP(Prepared):
     Raises what Neuron raises.
     """
 
+    _read = ("layers", "dropout")
+
     def __init__(
         self,
         nin: int,
@@ -300,9 +307,13 @@ class MLP(Prepared):
         """x: nin Values or numbers, in a list, tuple or array. Gives a list of Values, or the one Value."""
         compute = self._compute
         if compute is None:
-            compute = self._keep("_compute", _function(self.layers if self.dropout is None else ()))
+            compute = self._keep("_compute", self._whole)
         out = compute(x)
         return self._one_by_one(_plain_inputs(x)) if out is NotImplemented else out
+
+    def _whole(self) -> Callable[[Any], Any]:
+        whole = self.dropout is None and self._is_read_plainly()
+        return _function(self.layers if whole else ())
 
     def _one_by_one(self, x: Any) -> Any:
         for layer in self.layers[:-1]:
@@ -314,16 +325,22 @@ class MLP(Prepared):
     def parameters(self) -> list[Any]:
         known = self._known
         if known is None:
-            known = [p for layer in self.layers for p in layer.parameters()]
-            if all(map(_is_pygrads_own, self.layers)) and all_watched([self.layers, *_lists(self.layers)]):
-                self._keep("_known", known)
-        return known.copy()  # type: ignore[no-any-return]
+            known = self._keep("_known", self._known_parameters)
+        return self._listed() if known is None else known.copy()
+
+    def _listed(self) -> list[Any]:
+        return [p for layer in self.layers for p in layer.parameters()]
+
+    def _known_parameters(self) -> list[Any] | None:
+        """None if they may change unnoticed."""
+        own = self._is_read_plainly() and all(map(_is_pygrads_own, self.layers))
+        return self._listed() if own and all_watched([self.layers, *_lists(self.layers)]) else None
 
     def zero_grad(self) -> None:
         """Sets the gradient of every parameter to 0: one call, where the parameters are known."""
         zero = self._zero
         if zero is None:
-            zero = self._keep("_zero", self._zero_function())
+            zero = self._keep("_zero", self._zero_function)
         zero()
 
     def _zero_function(self) -> Callable[[], None]:
@@ -331,7 +348,13 @@ class MLP(Prepared):
         if type(self).parameters is not MLP.parameters or self._known is None or not parameters:
             return super().zero_grad
         value_type = backends.type_of(parameters[0])
-        return partial(value_type._zero_grads, value_type._ids(parameters))
+        zero_grads, token = value_type._zero_grads, value_type._ids(parameters)
+
+        def zero(held: Any = parameters) -> None:  # as long as they are held, the token is good
+            del held
+            zero_grads(token)
+
+        return zero
 
     def architecture(self) -> dict[str, Any]:
         return {
