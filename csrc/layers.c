@@ -51,6 +51,13 @@ static void dispose(pg_layer *layer) {
     free(layer);
 }
 
+static int parameters_status(const pg_arena *arena, const pg_id *parameters, size_t n) {
+    if (!all_alive(arena, parameters, n)) return PG_ERR_ID;
+    for (size_t i = 0; i < n; i++)
+        if (pg_inherited(&arena->nodes[parameters[i]])) return PG_ERR_OP;
+    return PG_OK;
+}
+
 pg_layer *pg_layer_new(pg_arena *arena, const pg_id *parameters, size_t nin, size_t nout, int activation, double k,
                        int *status) {
     *status = PG_ERR_OP;
@@ -58,7 +65,7 @@ pg_layer *pg_layer_new(pg_arena *arena, const pg_id *parameters, size_t nin, siz
     *status = PG_ERR_FULL;
     if (nin >= PG_LIST_COUNT || nout > PG_LIST_COUNT) return NULL;
     enter(arena);
-    *status = all_alive(arena, parameters, (nin + 1) * nout) ? PG_OK : PG_ERR_ID;
+    *status = parameters_status(arena, parameters, (nin + 1) * nout);
     size_t size = sizeof(pg_layer) + nout * sizeof(pg_list);
     pg_layer *layer = *status == PG_OK ? pg_resize(NULL, 1, size) : NULL;
     if (layer) {

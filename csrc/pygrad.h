@@ -129,8 +129,8 @@ pg_result pg_restore(pg_arena *arena, int op, const pg_id *operands, size_t n, d
 /* ---- layers: many neurons on the same inputs, many layers in one call ---- */
 
 /* nout neurons, each activation(bias + w[0]*x[0] + ...). parameters: nout rows of nin weights and the bias; each use holds
- * its node. activation: a unary or constant op (k is its constant), or 0 for none. NULL with *status PG_ERR_ID, PG_ERR_OP,
- * PG_ERR_NOMEM or PG_ERR_FULL. To be freed before its arena. */
+ * its node. activation: a unary or constant op (k is its constant), or 0 for none. NULL with *status PG_ERR_ID, PG_ERR_OP
+ * (also for a parameter downstream of a hook), PG_ERR_NOMEM or PG_ERR_FULL. To be freed before its arena. */
 pg_layer *pg_layer_new(pg_arena *arena, const pg_id *parameters, size_t nin, size_t nout, int activation, double k,
                        int *status);
 /* Gives the parameters back; NULL is ignored. Result as pg_release. */

@@ -50,7 +50,7 @@ typedef struct {
 static pg_arena *arena;
 static PyTypeObject *value_type;
 /* From the Python side, see pygrad/_native.py. */
-static PyObject *as_float, *operand_float, *op_error, *op_symbol, *bad_operand, *bad_hook, *as_children, *bad_init, *text;
+static PyObject *as_float, *operand_float, *op_error, *op_symbol, *bad_operand, *bad_hook, *as_children, *bad_init, *text, *changed;
 /* {id: (label, op)} of the nodes that have one: alive as long as the node. */
 static PyObject *notes;
 /* {id: handle} of the nodes whose handle must not die before their users. */
@@ -706,7 +706,8 @@ static int find_op(const char *name) {
     return -1;
 }
 
-/* (parameters, nin, nout, activation, constant); parameters: a list of nout rows of nin weights and the bias. */
+/* (parameters, nin, nout, activation, constant); parameters: a list of nout rows of nin weights and the bias. NULL without
+ * an error set if one stands downstream of a hook. */
 static pg_layer *layer_from(PyObject *description, size_t *nout) {
     PyObject *parameters;
     Py_ssize_t inputs, outputs;
@@ -719,12 +720,12 @@ static pg_layer *layer_from(PyObject *description, size_t *nout) {
     int quick = operands_quick(&list, parameters);
     if (quick < 0) return NULL;
     pg_layer *layer = NULL;
-    int status = PG_ERR_OP, op = strcmp(activation, "linear") == 0 ? 0 : find_op(activation);
+    int status = PG_ERR_ID, op = strcmp(activation, "linear") == 0 ? 0 : find_op(activation);
     if (quick && inputs >= 0 && outputs >= 0 && inputs < PG_MAX_NODES && outputs < PG_MAX_NODES && op >= 0 &&
         list.count == ((size_t)inputs + 1) * (size_t)outputs)
         layer = pg_layer_new(arena, list.ids, (size_t)inputs, (size_t)outputs, op, constant, &status);
     if (quick) operands_drop(&list);
-    if (!layer) (void)raise_status(status, PG_OP_DOT, 0.0, 0.0);
+    if (!layer && status != PG_ERR_OP) (void)raise_status(status, PG_OP_DOT, 0.0, 0.0);
     *nout = (size_t)outputs;
     return layer;
 }
@@ -746,6 +747,7 @@ static PyObject *value_layers(PyObject *unused, PyObject *descriptions) {
     }
     PyObject *function = capsule ? PyCFunction_NewEx(&network_def, capsule, NULL) : NULL;
     Py_XDECREF(capsule);
+    if (!function && !PyErr_Occurred()) Py_RETURN_NONE;
     return function;
 }
 
@@ -881,6 +883,12 @@ static int set_backward(PyObject *object, PyObject *given, void *unused) {
     if (given && !PyCallable_Check(given)) return raise_error(PyObject_CallFunction(bad_hook, "O", given)) ? 0 : -1;
     if (!given && !self->traced) return 0; /* no hook to take away */
     int late = !self->traced && arena->nodes[self->id].refs > 1;
+    if (late) { /* prepared layers are no reason to pin: they let go, and leave traced parameters alone */
+        PyObject *done = PyObject_CallFunctionObjArgs(changed, NULL);
+        if (!done) return -1;
+        Py_DECREF(done);
+        late = !self->traced && arena->nodes[self->id].refs > 1;
+    }
     if (trace(self) < 0 || (given && late && pin(self) < 0)) return -1;
     (void)pg_set_flags(arena, self->id, given ? PG_NODE_HOOK : 0, given ? 0 : PG_NODE_HOOK);
     traced *held = traced_of(self);
@@ -1339,7 +1347,8 @@ static int install(PyObject *module) {
                   {"bad_hook", &bad_hook},
                   {"as_children", &as_children},
                   {"bad_init", &bad_init},
-                  {"text", &text}};
+                  {"text", &text},
+                  {"changed", &changed}};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         if (!*wanted[i].where && !(*wanted[i].where = PyObject_GetAttrString(module, wanted[i].name))) return -1;
     if (!notes && !(notes = PyDict_New())) return -1;

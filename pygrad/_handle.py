@@ -22,6 +22,7 @@ from . import _checks
 from ._ffi import NO_NODE, OP_CODES, OP_NAMES, RESULT_TRACED, ffi, lib
 from ._ffi import raise_if as _raise_if
 from ._handle_updates import Updates
+from ._module import changed
 from ._surface import Surface
 
 _arena = lib.pg_arena_new(lib.PG_ARENA_LOCKED)
@@ -353,7 +354,7 @@ class Value(Surface, Updates):
         return _wrap(_raise_if(lib.pg_dot(_arena, [v._id for v in w], [v._id for v in x], len(w), first)))
 
     @staticmethod
-    def _layers(descriptions: list[Layer]) -> Callable[[Any], Any]:
+    def _layers(descriptions: list[Layer]) -> Callable[[Any], Any] | None:
         return _network(descriptions)
 
     # the most frequent operators, without a call between them and C
@@ -388,6 +389,9 @@ class Value(Surface, Updates):
         if not callable(hook):
             raise _checks.bad_hook(hook)
         late = not hasattr(self, "_traced") and lib.pg_uses(_arena, self._id) > 1
+        if late:  # prepared layers are no reason to pin: they let go, and leave traced parameters alone
+            changed()
+            late = not hasattr(self, "_traced") and lib.pg_uses(_arena, self._id) > 1
         traced = _trace(self)
         flags = lib.PG_NODE_HOOK
         if late:
@@ -457,10 +461,13 @@ Layer = tuple[list[Value], int, int, str, float]
 
 
 def _layer(description: Layer) -> Any:
+    """None if a parameter stands downstream of a closure."""
     parameters, nin, nout, activation, constant = description
     status = ffi.new("int *")
     code = 0 if activation == "linear" else OP_CODES[activation]
     layer = lib.pg_layer_new(_arena, [p._id for p in parameters], nin, nout, code, constant, status)
+    if status[0] == lib.PG_ERR_OP:
+        return None
     _raise_if(status[0])
     return ffi.gc(layer, _free_layer)
 
@@ -471,10 +478,13 @@ def _free_layer(layer: Any, free: Callable[[Any], int] = lib.pg_layer_free) -> N
         _settle(after)
 
 
-def _network(descriptions: list[Layer]) -> Callable[[Any], Any]:
+def _network(descriptions: list[Layer]) -> Callable[[Any], Any] | None:
     """The function that computes layers one after the other. It takes a list or tuple of Values and floats, and gives
-    the last layer's outputs: a list, or the one Value. NotImplemented for inputs that need more care."""
+    the last layer's outputs: a list, or the one Value. NotImplemented for inputs that need more care. None if a parameter
+    stands downstream of a closure: nodes computed from it must hold their operands."""
     kept = [_layer(description) for description in descriptions]
+    if None in kept:
+        return None
     layers = ffi.new("pg_layer *[]", kept)
     nin, nout = descriptions[0][1], descriptions[-1][2]
 

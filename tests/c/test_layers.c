@@ -500,6 +500,11 @@ static void test_hooks(void) {
                 root = MADE(pg_binary(arena, op_add, out[0], out[1]));
             }
             CHECK_INT(pg_layer_free(l), 0);
+            int status, refused = traced && place != INPUT;
+            l = pg_layer_new(arena, p, 2, 2, op_tanh, 0.0, &status);
+            CHECK_INT(status, refused ? PG_ERR_OP : PG_OK);
+            CHECK_INT(pg_uses(arena, p[3]), refused ? 1 : traced ? 2 : 3); /* by the nodes of round 1, too */
+            CHECK_INT(pg_layer_free(l), 0);
             pg_arena_free(arena);
         }
 }
