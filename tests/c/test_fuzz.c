@@ -53,6 +53,7 @@ typedef struct {
     double *saved;
     uint8_t *used; /* by id: slots that must not be handed out */
     size_t used_capacity;
+    int leaf_hooks; /* whether leaves may get hooks: then no list is passed over for its leaves any more */
     size_t waiting; /* dead, not yet seen in limbo */
     uint64_t others; /* alive in the arena, and none of the program's */
 } shadow;
@@ -314,6 +315,13 @@ static size_t pick(shadow *s) {
     return s->held[i];
 }
 
+/* The living node that stands next in memory, so that lists become runs; if there is none, any. */
+static size_t pick_after(shadow *s, size_t before) {
+    for (size_t i = s->n; i-- > 0;)
+        if (s->nodes[i].alive && s->nodes[i].id == s->nodes[before].id + 1) return i;
+    return pick(s);
+}
+
 static double number(shadow *s) {
     static const double odd[] = {0.0, -0.0, 1.0, -1.0, 2.0, 0.5, 3.0, 1e200, -1e-200, INFINITY, NAN};
     if (check_below(&s->random, 40) == 0) return odd[check_below(&s->random, sizeof odd / sizeof *odd)];
@@ -365,14 +373,18 @@ static void make_wide(shadow *s) {
     const int op = check_below(&s->random, 3) == 0 ? USER : check_below(&s->random, 2) ? SUM : DOT;
     const int bias = op == DOT && check_below(&s->random, 2), restore = check_below(&s->random, 4) == 0;
     size_t total = op == DOT ? 2 * n + (size_t)bias : n;
-    for (size_t i = 0; i < total; i++) ids[i] = s->nodes[operands[i] = pick(s)].id;
+    const size_t inputs = n + (size_t)bias, runs = check_below(&s->random, 3); /* none, one of all, two that may overlap */
+    for (size_t i = 0; i < total; i++) {
+        operands[i] = runs == 0 || i == 0 ? pick(s) : pick_after(s, operands[i - 1]);
+        if (runs == 2 && op == DOT && i == inputs) operands[i] = operands[check_below(&s->random, inputs)];
+        ids[i] = s->nodes[operands[i]].id;
+    }
     const shadow_node *nodes = s->nodes;
     double data = number(s);
     if (op == SUM && !restore) {
         data = n > 0 ? nodes[operands[0]].data : 0.0;
         for (size_t i = 1; i < n; i++) data += nodes[operands[i]].data;
     }
-    const size_t inputs = n + (size_t)bias;
     if (op == DOT && !restore) {
         data = bias ? nodes[operands[n]].data : n > 0 ? nodes[operands[0]].data * nodes[operands[inputs]].data : 0.0;
         for (size_t i = bias ? 0 : 1; i < n; i++) data += nodes[operands[i]].data * nodes[operands[inputs + i]].data;
@@ -446,8 +458,13 @@ static void note_layer(shadow *s, const shadow_layer *layer, size_t *x, const pg
         s->nodes[made[j]].row = layer->row + j;
         s->nodes[made[j]].inputs = list;
     }
-    for (size_t j = 0; j < layer->nout && layer->op != FREE; j++)
+    for (size_t j = 0; j < layer->nout && layer->op != FREE; j++) {
+        if (check_below(&s->random, 4) == 0) { /* a dot product that others can use, too */
+            CHECK_INT(pg_retain(s->arena, s->nodes[made[j]].id), PG_OK);
+            hold(s, made[j]);
+        }
         made[j] = new_node(s, layer->op, &made[j], 1, out[j], layer->k, ids[j]);
+    }
     memcpy(x, made, layer->nout * sizeof *x);
 }
 
@@ -474,10 +491,13 @@ static void apply_layers(shadow *s) {
     }
     pg_id ids[IN_A_CALL + 1][WIDTH];
     double numbers[WIDTH], dots[IN_A_CALL][WIDTH], data[IN_A_CALL + 1][WIDTH];
-    const size_t n = layers[0]->nin, numbers_among = check_below(&s->random, 3);
+    const size_t n = layers[0]->nin, runs = check_below(&s->random, 2);
+    const size_t numbers_among = runs ? 0 : check_below(&s->random, 3);
     for (size_t i = 0; i < n; i++) {
         const int is_number = numbers_among == 1 || (numbers_among == 2 && check_below(&s->random, 2));
-        x[i] = pick(s);
+        x[i] = runs && i == 0  ? s->operands[layers[0]->first + check_below(&s->random, layers[0]->nin + 1)]
+               : runs          ? pick_after(s, x[i - 1])
+                               : pick(s);
         numbers[i] = number(s);
         ids[0][i] = is_number ? PG_NONE : s->nodes[x[i]].id;
         data[0][i] = is_number ? numbers[i] : s->nodes[x[i]].data;
@@ -508,7 +528,7 @@ static void flag(shadow *s) {
     shadow_node *node = &s->nodes[pick(s)];
     const size_t what = check_below(&s->random, 4);
     if (what == 0) node->side = !node->side;
-    else node->hook = what == 1 || node->op == USER ? 1 : 0;
+    else if (node->op != LEAF || s->leaf_hooks) node->hook = what == 1 || node->op == USER ? 1 : 0;
     if (node->hook && node->op == LEAF) node->op = USER;
     int set = (node->side ? PG_NODE_SIDE : 0) | (node->hook ? PG_NODE_HOOK : 0);
     CHECK_INT(pg_set_flags(s->arena, node->id, set, ~set), PG_OK);
@@ -577,7 +597,7 @@ static void let_go_of_many(shadow *s) {
 
 /* `steps` random operations, comparing after about every `interval` of them; at the end nothing is left. */
 static void play(pg_arena *arena, uint64_t seed, size_t steps, size_t interval) {
-    shadow s = {.arena = arena, .random = {seed * UINT64_C(0x9e3779b97f4a7c15) + 1}, .others = LIVE(arena)};
+    shadow s = {.leaf_hooks = seed % 4 >= 2, .arena = arena, .random = {seed * UINT64_C(0x9e3779b97f4a7c15) + 1}, .others = LIVE(arena)};
     s.capacity = (2 * IN_A_CALL * WIDTH + WIDTH + 2) * steps + 4;
     s.operand_capacity = (IN_A_CALL * WIDTH * (2 * WIDTH + 2) + 45) * steps + 64;
     s.counted = check_memory((WIDTH + IN_A_CALL) * steps + 1, sizeof *s.counted);
@@ -670,8 +690,9 @@ static void play_among_others(pg_arena *arena, uint64_t round) {
     free(ids);
 }
 
-static void play_round(pg_arena *arena, uint64_t round) {
+static void play_round(pg_arena *const *arenas, uint64_t round) {
     uint64_t failed = check_failed;
+    pg_arena *arena = arenas[round % 4 >= 2];
     if (round % 100 == 99) play(arena, round, check_scaled(2500, 400), 200);
     else if (round % 10 == 0) play_among_others(arena, round);
     else play(arena, round, 60 + (size_t)(round * 37 % 300), 8);
@@ -681,12 +702,13 @@ static void play_round(pg_arena *arena, uint64_t round) {
 
 int main(void) {
     for (int op = 0; op < OPS; op++) codes[op] = check_op(op_names[op]);
-    pg_arena *arena = check_arena(0); /* one for all rounds: what a round leaves behind harms the next */
+    /* for all rounds: what a round leaves behind harms the next; one for those in which leaves get hooks */
+    pg_arena *arenas[] = {check_arena(0), check_arena(0)};
     const char *seed = getenv("PG_TEST_SEED");
-    if (seed) play_round(arena, strtoull(seed, NULL, 10));
+    if (seed) play_round(arenas, strtoull(seed, NULL, 10));
     else
         for (uint64_t round = 1; round <= check_scaled(2000, 100) && check_failed == 0; round++)
-            play_round(arena, round);
-    pg_arena_free(arena);
+            play_round(arenas, round);
+    for (int i = 0; i < 2; i++) pg_arena_free(arenas[i]);
     return check_finish();
 }
