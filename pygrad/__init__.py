@@ -16,7 +16,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 from . import backends, engine, nn
-from .checks import compare_backends, gradcheck
 from .engine import Value
 from .functions import (
     abs,
@@ -48,8 +47,10 @@ from .functions import (
 from .nn import MLP, Layer, Module, Neuron
 
 if TYPE_CHECKING:
-    from . import plot
+    from . import callbacks, checks, data, init, losses, optim, plot, saving, schedules
     from ._draw import draw, draw_dot, trace
+    from .checks import compare_backends, gradcheck
+    from .saving import FormatError, load
 
 __version__ = "0.1.0"
 
@@ -68,19 +69,36 @@ def use(name: str) -> None:
     backend = backends.current = name
 
 
-_LATER = {"draw": "_draw", "draw_dot": "_draw", "trace": "_draw", "plot": "plot"}  # name: module, loaded on first use
+# Loaded on first use, so that importing pygrad takes no longer for a script that needs none of them: modules, and
+# names with the module they stand in.
+_MODULES = ("callbacks", "checks", "data", "init", "losses", "optim", "plot", "saving", "schedules")
+_NAMES = {
+    "FormatError": "saving",
+    "compare_backends": "checks",
+    "draw": "_draw",
+    "draw_dot": "_draw",
+    "gradcheck": "checks",
+    "load": "saving",
+    "trace": "_draw",
+}
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LATER:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name not in _NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_LATER[name]}")
-    return globals().setdefault(name, module if name == "plot" else getattr(module, name))
+    return globals().setdefault(name, getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name))
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES, *_NAMES})
 
 
 # without abs, pow and sum, so that `from pygrad import *` leaves Python's own alone
 __all__ = [
     "MLP",
+    "FormatError",
     "Layer",
     "Module",
     "Neuron",
@@ -88,8 +106,11 @@ __all__ = [
     "add",
     "backend",
     "backends",
+    "callbacks",
+    "checks",
     "compare_backends",
     "cos",
+    "data",
     "div",
     "dot",
     "draw",
@@ -99,16 +120,22 @@ __all__ = [
     "exp",
     "gelu",
     "gradcheck",
+    "init",
     "leaky_relu",
+    "load",
     "log",
     "logsumexp",
+    "losses",
     "maximum",
     "minimum",
     "mul",
     "neg",
     "nn",
+    "optim",
     "plot",
     "relu",
+    "saving",
+    "schedules",
     "sigmoid",
     "silu",
     "sin",

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from . import backends, nn
-from ._module import Watched, dropout_probability
+from ._module import dropout_probability
+from ._prepared import Watched
 
 Shapes = dict[str, tuple[int, ...]]
 Arrays = Mapping[str, np.ndarray[Any, np.dtype[np.float64]]]

@@ -22,7 +22,7 @@ from . import _checks
 from ._ffi import NO_NODE, OP_CODES, OP_NAMES, RESULT_TRACED, ffi, lib
 from ._ffi import raise_if as _raise_if
 from ._handle_updates import Updates
-from ._module import changed
+from ._prepared import changed
 from ._surface import Surface
 
 _arena = lib.pg_arena_new(lib.PG_ARENA_LOCKED)
@@ -480,8 +480,8 @@ def _free_layer(layer: Any, free: Callable[[Any], int] = lib.pg_layer_free) -> N
 
 def _network(descriptions: list[Layer]) -> Callable[[Any], Any] | None:
     """The function that computes layers one after the other. It takes a list or tuple of Values and floats, and gives
-    the last layer's outputs: a list, or the one Value. NotImplemented for inputs that need more care. None if a parameter
-    stands downstream of a closure: nodes computed from it must hold their operands."""
+    the last layer's outputs: a list, or the one Value. NotImplemented for inputs that need more care. None if a
+    parameter stands downstream of a closure: nodes computed from it must hold their operands."""
     kept = [_layer(description) for description in descriptions]
     if None in kept:
         return None

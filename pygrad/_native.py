@@ -8,7 +8,7 @@ from typing import Any
 from . import _surface, backends
 from ._checks import as_children, as_float, bad_hook, bad_init, bad_operand, op_error, op_symbol, operand_float, text
 from ._ffi import lib
-from ._module import changed
+from ._prepared import changed
 
 __all__ = [
     "Value",

@@ -24,7 +24,7 @@ KEPT = ("_compute", "_known", "_zero")
 
 
 def changed() -> None:
-    """Forgets all that is kept. To be called after the change: what runs meanwhile may prepare what was there before."""
+    """Forgets all that is kept. To be called after the change: what runs meanwhile may prepare what was before."""
     global _change
     _change = object()
     while True:
