@@ -308,7 +308,20 @@ def test_ctrl_c_keeps_the_model(flowers, tmp_path):
     out, err = process.communicate()
     assert (process.returncode, err) == (130, "")
     assert re.search(r"^interrupted after \d+ of 1000000 epochs.*; trained in .* s; saved to m.npz$", out, re.MULTILINE)
-    assert saving.load(tmp_path / "m.npz").predict([[0, 0]]).shape == (1, 3)
+    assert saving.load(tmp_path / "m.npz").predict_proba([[0, 0]]).shape == (1, 3)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a child cannot be sent Ctrl-C alone")
+def test_ctrl_c_while_predicting(model, tmp_path):
+    (tmp_path / "long.csv").write_text("a,b\n" + "1,2\n" * 50_000)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pygrad", "predict", "m.npz", "long.csv"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout.readline().strip() == b"prediction"
+    process.send_signal(signal.SIGINT)  # the pipe is full by now, or will be: it cannot have ended
+    _, err = process.communicate()
+    assert (process.returncode, err) == (130, b"")
 
 
 # ---- what a target is taken for ----
@@ -362,6 +375,7 @@ def test_mean_and_scale():
 def test_recipes_are_checked():
     good = Recipe(["a"], [0], 2, True, ",", "t", "mse", [], [0.0], [1.0], 0.0, 1.0).to_dict()
     assert Recipe.from_dict(good).to_dict() == good
+    assert Recipe.from_dict({**good, "means": [1.0], "scales": [4.0]}).scaled([3.0]) == [0.5]
     for wrong in [
         {"means": []}, {"scales": ["1"]}, {"positions": [2]}, {"features": "a", "positions": [0.5]}, {"loss": "x"},
         {"classes": ["a"]}, {"target": 3}, {"more": 1}, {"target_mean": None}, {"means": 3},
