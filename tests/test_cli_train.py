@@ -244,7 +244,8 @@ def test_bad_data_to_predict(command, model, tmp_path):
     (tmp_path / "old.csv").write_text("kept")
     for content, message in [
         ("a,c\n1,2\n", "new.csv, line 1: no column 'b' (an input of the model); the columns are 'a', 'c'"),
-        ("a;b\n1;2\n", "Is it delimited by ';'?"), ("b,a\n1,2\n1\n", "new.csv, line 3: 1 cell, but there are 2 columns"),
+        ("a;b\n1;2\n", "Is it delimited by ';'?"),
+        ("b,a\n1,2\n1\n", "new.csv, line 3: 1 cell, but there are 2 columns"),
         ("b,x,a\n1,text,2\n1,text,?\n", "new.csv, line 3, column 3 (a): '?' is not a finite number"),
         ("b,a\n1,\n", "new.csv, line 2, column 2 (a): the cell is empty"), ("", "new.csv: the file is empty"),
     ]:  # fmt: skip
