@@ -56,7 +56,7 @@ def test_every_allocation_of_a_training_step_may_fail(engine, live):
         assert [bits(p.data) for p in model.parameters()] == before
         assert (extra.data, extra.operands[0].label) == (2.0, "kept")
     lib.pg_fail_allocation(0)
-    assert failures >= 8, "the hook was not reached"
+    assert failures >= 4, "the hook was not reached"  # more where the arrays start small
     expected = MLP(2, [16, 1], backend="python")
     for p, q in zip(model.parameters(), expected.parameters(), strict=True):
         q.data = p.data

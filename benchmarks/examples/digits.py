@@ -27,7 +27,8 @@ def main(argv: list[str] | None = None) -> None:
     history = model.fit(
         X_train, y_train, loss="cross_entropy", optimizer="adam", lr=0.005, epochs=options.epochs, batch_size=32, seed=0
     )
-    print(history)
+    for epoch in (0, len(history) - 1):
+        print(f"epoch {epoch + 1:2d}  loss {history['loss'][epoch]:.6f}  accuracy {history['accuracy'][epoch]:.1%}")
     print(f"accuracy on {len(y_test)} pictures it has not seen: {model.score(X_test, y_test):.1%}")
     if options.save:
         model.save(options.save)
@@ -35,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
         assert (again.predict_proba(X_test, loss="cross_entropy") == model.predict_proba(X_test)).all()
         print("saved, and loaded with equal bits:", options.save)
     if options.picture:
-        history.plot().figure.savefig(options.picture)
+        history.plot()[0].figure.savefig(options.picture)
         print("drew", options.picture)
 
 

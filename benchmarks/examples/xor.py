@@ -21,14 +21,16 @@ def outputs(model: MLP) -> str:
 
 def regression(epochs: int) -> None:
     model = MLP(2, [1], init="zeros")
-    for epoch in range(epochs):
+    for epoch in range(epochs + 1):
         loss = losses.mse([model(x) for x in X], Y)
+        if epoch in (0, epochs):
+            print(f"  after {epoch:4d} epochs  loss {loss.data:.15f}")
+        if epoch == epochs:
+            break
         model.zero_grad()
         loss.backward()
         for p in model.parameters():
             p.data -= 0.01 * p.grad
-        if epoch in (0, epochs - 1):
-            print(f"  epoch {epoch:4d}  loss {loss.data:.15f}")
     w1, w2, b = (p.data for p in model.parameters())
     print(f"  weights {w1!r} {w2!r}, bias {b!r}")
     print(f"  outputs {outputs(model)}")
@@ -43,8 +45,8 @@ def given_weights() -> None:
 
 
 def trained(epochs: int) -> None:
-    points, labels = make_xor(200, seed=1)
-    model = MLP(2, [8, 1], seed=3)
+    points, labels = make_xor(200, noise=0.0, seed=1)
+    model = MLP(2, [8, 1], init="he", seed=3)
     history = model.fit(points, labels, loss="hinge", optimizer="adam", lr=0.02, epochs=epochs, batch_size=20, seed=0)
     print(f"  loss {history['loss'][0]:.4f} falls to {history['loss'][-1]:.4f}")
     print(f"  accuracy {model.score(points, labels):.1%}")
@@ -59,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
     regression(options.epochs)
     print("a relu network with the book's weights")
     given_weights()
-    print("a relu network, trained on noisy points of four corners")
+    print("a relu network, trained on points of four quadrants")
     trained(options.training)
 
 
