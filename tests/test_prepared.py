@@ -19,6 +19,7 @@ import weakref
 
 import pytest
 
+from pygrad._module import changed, keep_prepared
 from pygrad.nn import MLP, Layer, Neuron
 
 from .conftest import bits
@@ -64,7 +65,6 @@ class Frequently:
         self.every = every
 
     def __enter__(self):
-        gc.collect()
         self.before = gc.get_threshold()
         gc.set_threshold(self.every, 1, 1)
 
@@ -123,7 +123,7 @@ def test_weights_that_are_computed_anew(Value, backend):
     class Doubled(Neuron):
         @property
         def w(self):
-            return [2 * v for v in self.raw]
+            return tuple(2 * v for v in self.raw)
 
         @w.setter
         def w(self, weights):
@@ -132,7 +132,7 @@ def test_weights_that_are_computed_anew(Value, backend):
     class Reversed(Layer):
         @property
         def neurons(self):
-            return self.kept[::-1]
+            return tuple(self.kept[::-1])
 
         @neurons.setter
         def neurons(self, neurons):
@@ -188,6 +188,10 @@ def test_another_method_in_the_class(model, monkeypatch):
         monkeypatch.setattr(kind, "__call__", lambda self, x, f=original: calls.append(self) or f(self, x))
         check(model)
         assert calls
+        calls.clear()
+        layer = model.layers[0]
+        assert [bits(v.data) for v in layer(X)] == [bits(n(X).data) for n in layer.neurons]
+        assert len(calls) == (2 * len(layer.neurons) if kind is Neuron else 1), "each neuron by its layer, and here"
         monkeypatch.undo()
         calls.clear()
         assert [bits(v.data) for v in model(X)] == before
@@ -262,11 +266,23 @@ def test_what_dies_calls_the_network(model, Value):
         model.layers[0] = watched(Layer(2, 3, seed=5, backend=Value._pygrad_backend))
         check(model)
         del model.layers[0].neurons[0].activation
-        model.layers[0].neurons[0].activation = "relu"
+        model.layers[0].neurons[0].activation = "sigmoid"
         check(model)
     for finalizer in finalizers:
         finalizer.detach()
     assert len(calls) >= 4
+
+
+def test_a_change_while_something_is_prepared(model):
+    def make():
+        changed()
+        return [1]
+
+    assert keep_prepared(model, "_known", make) == [1]
+    assert model._known is None
+    assert keep_prepared(model, "_known", list) is model._known
+    changed()
+    check(model)
 
 
 def test_a_finalizer_changes_what_is_being_prepared(model, Value):
@@ -386,6 +402,33 @@ def test_threads(backend, Value):
     check(model)
     model.layers[0].neurons[0].b = Value(5.0)
     check(model)
+
+
+def test_a_thread_calls_while_another_replaces(backend, Value):
+    """Between the replacement and the notice of it, the network may be prepared by another thread."""
+    model = MLP(2, [2, 1], seed=1, backend=backend)
+    stop = threading.Event()
+
+    def call():
+        while not stop.is_set():
+            model(X)
+            model.parameters()
+
+    thread = threading.Thread(target=call)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread.start()
+    try:
+        n = model.layers[1].neurons[0]
+        for i in range(1500):
+            n.b = Value(float(i))
+            check(model)
+            n.w[0] = Value(float(-i))
+            check(model)
+    finally:
+        stop.set()
+        thread.join()
+        sys.setswitchinterval(interval)
 
 
 # ---- nothing outlives its use ----

@@ -548,6 +548,33 @@ static void test_many_sweeps(void) {
     pg_arena_free(arena);
 }
 
+/* The additions of one dot product: to the weights, the bias, the inputs. Where these are one node, the order shows. */
+static void test_order_of_additions(void) {
+    enum { N = 3, NODES = 3 * N + 2 };
+    for (size_t w = 0; w <= NODES - N - 1; w++)
+        for (size_t x = 0; x <= NODES - N; x++)
+            for (int with_bias = 0; with_bias < 2; with_bias++) {
+                pg_arena *arena = check_arena(0);
+                pg_id p[NODES];
+                double data[NODES], grad[NODES];
+                new_leaves(arena, p, NODES);
+                for (size_t i = 0; i < NODES; i++) {
+                    data[i] = pg_data(arena, p[i]);
+                    grad[i] = 0.1 + 1.0 / (double)(3 + i);
+                    pg_set_grad(arena, p[i], grad[i]);
+                }
+                const double g = 1.0 / 7.0;
+                pg_id dot = MADE(pg_dot(arena, p + w, p + x, N, with_bias ? p[w + N] : PG_NONE));
+                pg_set_grad(arena, dot, g);
+                CHECK_INT(pg_step(arena, dot), PG_OK);
+                for (size_t i = 0; i < N; i++) grad[w + i] += g * data[x + i];
+                if (with_bias) grad[w + N] += g;
+                for (size_t i = 0; i < N; i++) grad[x + i] += g * data[w + i];
+                for (size_t i = 0; i < NODES; i++) CHECK_SAME(pg_grad(arena, p[i]), grad[i]);
+                pg_arena_free(arena);
+            }
+}
+
 /* ---- memory ---- */
 
 /* Every allocation fails in turn, in an arena that must grow for everything. */
@@ -559,7 +586,7 @@ static void test_memory_runs_out(void) {
     int failures = 0;
     for (uint64_t n = 1;; n++) {
         pg_arena *arena = check_arena(0);
-        const size_t parameters = 4094; /* the second input is the first node of a new segment */
+        const size_t parameters = 8190; /* the second input is the first node of a segment there is no memory for yet */
         new_leaves(arena, p, parameters);
         for (size_t i = parameters; i < NOUT * (NIN + 1); i++) p[i] = p[i % parameters];
         int status = PG_OK, failed = 0;
@@ -703,6 +730,7 @@ int main(void) {
     test_errors();
     test_hooks();
     test_many_sweeps();
+    test_order_of_additions();
     test_memory_runs_out();
     test_lists_move();
     test_lists_move_while_a_layer_is_made();
