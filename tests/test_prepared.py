@@ -149,8 +149,9 @@ def test_weights_that_are_computed_anew(Value, backend):
 
     model = Swapped(2, [2, 1], backend=backend)
     for layer in (Layer(2, 1, backend=backend), Reversed(2, 2, backend=backend)):
-        layer.neurons = [Doubled(2, seed=i, backend=backend) for i in range(len(layer.neurons))]
-        last = Layer(len(layer.neurons), 1, backend=backend)
+        neurons = [Doubled(2, activation="tanh", seed=i, backend=backend) for i in range(len(layer.neurons))]
+        layer.neurons = neurons
+        last = Layer(len(layer.neurons), 1, activation="tanh", backend=backend)
         model.kept[:] = [layer, last]
         for _ in range(2):
             out = model(X)
@@ -271,6 +272,21 @@ def test_what_dies_calls_the_network(model, Value):
     for finalizer in finalizers:
         finalizer.detach()
     assert len(calls) >= 4
+
+
+def test_the_notice_comes_after_the_change(model, Value, monkeypatch):
+    """What is prepared by then, by another thread, is forgotten too."""
+    n, seen = model.layers[0].neurons[0], []
+    monkeypatch.setattr("pygrad.nn.changed", lambda: seen.append(vars(n).get("b")))
+    first, second = Value(1.0), Value(2.0)
+    n.b = first
+    n.b = second
+    del n.b
+    assert seen == [first, second, None]
+    monkeypatch.undo()
+    n.b = first
+    changed()  # what was patched away above
+    check(model)
 
 
 def test_a_change_while_something_is_prepared(model):
