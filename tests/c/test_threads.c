@@ -1,5 +1,5 @@
 /* test_threads.c: one arena made with PG_ARENA_LOCKED, two threads at once: graphs built, swept and freed side by
- * side, leaves they share, hooks, trims, limbo. For the thread sanitizer as well (make tsan).
+ * side, leaves and layers they share, hooks, trims, limbo. For the thread sanitizer as well (make tsan).
  *
  * Threads only note what went wrong, and main checks it. Values are whole numbers, so that sums in any order
  * have the same bits.
@@ -17,6 +17,7 @@ typedef struct {
     size_t wrong;
     double expected_grad; /* what this thread's sweeps add to shared */
     size_t buried;
+    pg_layer *layer; /* of both threads: shared * x0 + shared * x1 + shared, twice */
 } job;
 
 static int op_add, op_mul, op_neg, op_pow_const;
@@ -72,6 +73,35 @@ static void one_round(job *j, size_t round) {
     if (round % 16 == 0) pg_arena_trim(arena);
 }
 
+static pg_layer *layer_of(pg_arena *arena, pg_id parameter) {
+    const pg_id parameters[] = {parameter, parameter, parameter, parameter, parameter, parameter};
+    int status;
+    return pg_layer_new(arena, parameters, 2, 2, op_neg, 0.0, &status);
+}
+
+/* The layer that both use, or one of its own; on the same inputs, through a sweep. */
+static void one_layer(job *j, size_t round) {
+    pg_arena *arena = j->arena;
+    pg_layer *own = round % 3 == 0 ? layer_of(arena, j->shared) : NULL, *used = own ? own : j->layer;
+    expect(j, used != NULL);
+    if (!used) return;
+    const double x = (double)(round % 5), shared = pg_data(arena, j->shared);
+    pg_id out[2];
+    expect(j, pg_layers_apply(&used, 1, (const pg_id[]){j->shared, PG_NONE}, (const double[]){0.0, x}, 2, out) == PG_OK);
+    expect(j, pg_layer_free(own) >= 0);
+    int status = PG_ERR_OP;
+    pg_sweep *sweep = pg_sweep_new(arena, out[round % 2], &status);
+    expect(j, sweep != NULL);
+    if (!sweep) return;
+    expect(j, pg_sweep_run(sweep) == PG_NONE);
+    expect(j, pg_sweep_end(sweep, 0) >= 0);
+    j->expected_grad -= 2.0 * shared + x + 1.0;
+    for (int i = 0; i < 2; i++) {
+        expect(j, pg_data(arena, out[i]) == -(shared * shared + shared * x + shared));
+        let_go(j, out[i]);
+    }
+}
+
 /* A graph of more than a segment, freed by one release while the other thread works. */
 static void one_chain(job *j) {
     pg_arena *arena = j->arena;
@@ -89,6 +119,7 @@ static void *work(void *argument) {
     job *j = argument;
     for (size_t round = 0; round < j->rounds; round++) {
         one_round(j, round);
+        one_layer(j, round);
         if (round % 50 == 7) one_chain(j);
     }
     return NULL;
@@ -100,8 +131,9 @@ static void test_two_threads(void) {
     pthread_t threads[THREADS];
     job jobs[THREADS];
     const size_t rounds = check_scaled(2000, 60);
+    pg_layer *layer = layer_of(arena, shared);
     for (size_t i = 0; i < THREADS; i++) {
-        jobs[i] = (job){.arena = arena, .shared = shared, .rounds = rounds, .number = i};
+        jobs[i] = (job){.arena = arena, .shared = shared, .rounds = rounds, .number = i, .layer = layer};
         if (pthread_create(&threads[i], NULL, work, &jobs[i]) != 0) exit(2);
     }
     double expected = 0.0;
@@ -115,6 +147,7 @@ static void test_two_threads(void) {
     }
     CHECK_SAME(pg_grad(arena, shared), expected);
     CHECK_INT(buried, THREADS * rounds);
+    CHECK_INT(pg_layer_free(layer), 0);
     CHECK_INT(pg_limbo(arena), PG_NONE);
     CHECK_INT(LIVE(arena), 1);
     CHECK_INT(pg_uses(arena, shared), 1);
@@ -130,7 +163,9 @@ static void *work_alone(void *argument) {
     expect(j, j->arena != NULL);
     if (!j->arena) return NULL;
     j->shared = id_of(j, pg_leaf(j->arena, 3.0));
+    j->layer = layer_of(j->arena, j->shared);
     (void)work(j);
+    expect(j, pg_layer_free(j->layer) == 0);
     expect(j, pg_grad(j->arena, j->shared) == j->expected_grad);
     expect(j, LIVE(j->arena) == 1);
     pg_arena_free(j->arena);
