@@ -472,8 +472,8 @@ def _layer(description: Layer) -> Any:
     return ffi.gc(layer, _free_layer)
 
 
-def _free_layer(layer: Any) -> None:
-    after = lib.pg_layer_free(layer)
+def _free_layer(layer: Any, free: Callable[[Any], int] = lib.pg_layer_free) -> None:
+    after = free(layer)
     if after and _arena is not None:
         _settle(after)
 

@@ -8,6 +8,7 @@ such a class: then everything kept is forgotten, since nobody follows what belon
 from __future__ import annotations
 
 import weakref
+from abc import ABCMeta
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -61,8 +62,9 @@ class Watched(list):  # type: ignore[type-arg]
     del _name
 
 
-class _Noticing(type):
-    """A class whose methods may be replaced at any time, as any: `Neuron.__call__ = ...`."""
+class _Noticing(ABCMeta):
+    """A class whose methods may be replaced at any time, as any: `Neuron.__call__ = ...`. An ABCMeta, so that a user's
+    class may be an ABC as well."""
 
     def __setattr__(cls, name: str, value: Any) -> None:
         super().__setattr__(name, value)

@@ -6,6 +6,7 @@ prepared layers, and lists of inputs of every kind.
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import copy
 import gc
@@ -19,7 +20,7 @@ import weakref
 
 import pytest
 
-from pygrad._module import changed, keep_prepared
+from pygrad._prepared import changed
 from pygrad.nn import MLP, Layer, Neuron
 
 from .conftest import bits
@@ -164,6 +165,23 @@ def test_weights_that_are_computed_anew(Value, backend):
         model(X if len(model.layers[0].neurons[0].w) == 1 else [1.0])
 
 
+def test_a_network_that_is_an_abstract_base_class(backend):
+    class Base(MLP, abc.ABC):
+        @abc.abstractmethod
+        def loss(self): ...
+
+    class Network(Base):
+        def loss(self):
+            return self(X)
+
+    with pytest.raises(TypeError, match="abstract"):
+        Base(2, [2, 1], backend=backend)
+    model = Network(2, [2, 1], activation="tanh", seed=1, backend=backend)
+    assert [bits(model.loss().data)] == one_by_one(model)
+    Network.__call__ = lambda self, x: 2.0
+    assert model.loss() == 2.0
+
+
 @pytest.mark.parametrize("hashable", [False, True])
 def test_networks_that_are_equal(Value, backend, hashable):
     class Equal(MLP):
@@ -277,7 +295,7 @@ def test_what_dies_calls_the_network(model, Value):
 def test_the_notice_comes_after_the_change(model, Value, monkeypatch):
     """What is prepared by then, by another thread, is forgotten too."""
     n, seen = model.layers[0].neurons[0], []
-    monkeypatch.setattr("pygrad.nn.changed", lambda: seen.append(vars(n).get("b")))
+    monkeypatch.setattr("pygrad._prepared.changed", lambda: seen.append(vars(n).get("b")))
     first, second = Value(1.0), Value(2.0)
     n.b = first
     n.b = second
@@ -294,9 +312,9 @@ def test_a_change_while_something_is_prepared(model):
         changed()
         return [1]
 
-    assert keep_prepared(model, "_known", make) == [1]
+    assert model._keep("_known", make) == [1]
     assert model._known is None
-    assert keep_prepared(model, "_known", list) is model._known
+    assert model._keep("_known", list) is model._known
     changed()
     check(model)
 
