@@ -177,7 +177,7 @@ def test_a_prepared_layer_keeps_what_it_needs(engine_name, engine, live):
     model = MLP(3, [4, 2], seed=1, backend=engine_name)
     first = [v.data for v in model([0.1, 0.2, 0.3])]
     compute = model._compute
-    many = [engine.sum([1.0] * 2000) for _ in range(3000)]
+    many = [engine.sum([1.0] * 400) for _ in range(400)]
     root = engine.sum(many[::50])
     del many
     engine._trim()
