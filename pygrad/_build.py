@@ -12,10 +12,11 @@ from typing import Any
 import cffi
 
 CSRC = "csrc"  # relative to setup.py, as setuptools wants it
-HEADERS = ["arena.h", "graph.h", "guard.h", "lock.h", "native.h", "ops.h", "pygrad.h"]
+HEADERS = ["arena.h", "graph.h", "guard.h", "handle.h", "lock.h", "native.h", "ops.h", "pygrad.h"]
 LIBRARY = ["arena.c", "graph.c", "layers.c", "optim.c"]
+BINDING = ["handle.c", "value.c", "value_attributes.c", "value_making.c", "value_nary.c", "value_network.c"]
 
-# value.c needs CPython's limited API, which free-threaded CPython and PyPy do not have
+# the binding needs CPython's limited API, which free-threaded CPython and PyPy do not have
 NATIVE = platform.python_implementation() == "CPython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
 LIMITED_API = "0x030a0000"  # Python 3.10
 
@@ -37,7 +38,7 @@ _options: dict[str, Any] = {
 _source = '#include "pygrad.h"\n'
 if NATIVE:
     ffibuilder.cdef(declarations("native.h"))
-    _options["sources"].append(f"{CSRC}/value.c")
+    _options["sources"] += [f"{CSRC}/{name}" for name in BINDING]
     _options["define_macros"] = [("Py_LIMITED_API", LIMITED_API)]
     _source += '#include "native.h"\n'
 ffibuilder.set_source("pygrad._pygrad", _source, **_options)

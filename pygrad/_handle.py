@@ -479,7 +479,7 @@ def _free_layer(layer: Any, free: Callable[[Any], int] = lib.pg_layer_free) -> N
 
 
 def _network(descriptions: list[Layer]) -> Callable[[Any], Any] | None:
-    """The function that computes layers one after the other. It takes a list or tuple of Values and floats, and gives
+    """The function that computes layers one after the other. It takes a list or tuple of Values and numbers, and gives
     the last layer's outputs: a list, or the one Value. NotImplemented for inputs that need more care. None if a
     parameter stands downstream of a closure: nodes computed from it must hold their operands."""
     kept = [_layer(description) for description in descriptions]
@@ -496,13 +496,13 @@ def _network(descriptions: list[Layer]) -> Callable[[Any], Any] | None:
             return NotImplemented
         ids, numbers = [NO_NODE] * nin, ffi.NULL
         kinds = set(map(type, x))
-        if kinds <= {float}:
+        if kinds <= {float, int}:
             numbers = x
         elif kinds == {Value}:
             ids = [v._id for v in x]
-        elif kinds == {Value, float}:
+        elif kinds <= {Value, float, int}:
             ids = [v._id if type(v) is Value else NO_NODE for v in x]
-            numbers = [v if type(v) is float else 0.0 for v in x]
+            numbers = [0.0 if type(v) is Value else v for v in x]
         else:
             return NotImplemented
         out = ffi.new("pg_id[]", max(nout, 1))

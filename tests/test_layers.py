@@ -83,6 +83,16 @@ def test_one_call_gives_what_neurons_give(engine_name, engine, activation):
     assert [len(v.operands) for v in many] == [len(v.operands) for v in one_by_one]
 
 
+def test_ints_are_numbers_too(engine_name, engine):
+    model = MLP(3, [4, 2], seed=1, backend=engine_name)
+    expected = [bits(v.data) for v in model([1.0, 0.5, -2.0])]
+    for x in ([1, 0.5, -2], (1, engine(0.5), -2), [True, 0.5, -2]):
+        assert [bits(v.data) for v in model(x)] == expected
+    assert model._compute([1, 0.5, -2]) is not NotImplemented
+    with pytest.raises(OverflowError):
+        model([1, 0.5, -(10**400)])
+
+
 def test_parameters_in_any_order_in_memory(engine_name, engine):
     """Nodes that do not follow one another: parameters made in shuffled order, and one used twice."""
     rng = random.Random(3)

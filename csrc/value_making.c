@@ -1,0 +1,133 @@
+/* value_making.c: how a Value comes to be other than by an operation: constructed, or put together from what was saved.
+ */
+#include "handle.h"
+
+#include <string.h>
+
+/* ---- construction ---- */
+
+static handle *subtype_alloc(PyTypeObject *type) {
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    handle *self = (handle *)alloc(type, 0);
+    if (self) self->subtype = 1;
+    return self;
+}
+
+PyObject *value_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    (void)args, (void)kwargs;
+    handle *self = PG_LIKELY(type == value_type) ? handle_alloc() : subtype_alloc(type);
+    if (!self) return NULL;
+    pg_id id = pg_leaf_node(arena, 0.0);
+    if (PG_UNLIKELY(id == PG_NONE)) {
+        Py_DECREF(self);
+        return raise_status(pg_take_error(arena), PG_OP_LEAF, 0.0, 0.0);
+    }
+    attach(self, id);
+    return (PyObject *)self;
+}
+
+/* Gives the handle another node, and drops the one it had. */
+static void replace_node(handle *self, pg_id id) {
+    pg_id before = self->id;
+    traced *held = traced_of(self);
+    if (held && is_plain(self)) PyObject_GC_UnTrack((PyObject *)self);
+    detach(self);
+    self->traced = 0;
+    attach(self, id);
+    drop_node(before);
+    if (held) drop_traced(held);
+}
+
+/* __init__ of a leaf: the handle's node, which __new__ made one. */
+static int init_leaf(handle *self, double data) {
+    pg_node *node = &arena->nodes[self->id];
+    node->data = data;
+    node->grad = 0.0;
+    self->initialised = 1;
+    return 0;
+}
+
+/* __init__ of a user-defined op, or of a leaf with a name. children: a tuple of Values; the texts exact str objects. */
+static int init_named(handle *self, double data, PyObject *children, PyObject *op, PyObject *label) {
+    operand_list list;
+    int labelled = PyUnicode_GetLength(label) > 0, named = PyUnicode_GetLength(op) > 0;
+    if (PyTuple_Size(children) == 0 && !named) {
+        int noted = (arena->nodes[self->id].flags & PG_NODE_SIDE) != 0;
+        if ((labelled || noted) && set_note(self->id, label, op) < 0) return -1;
+        return init_leaf(self, data);
+    }
+    if (self->initialised) return raise_error(PyObject_CallFunction(bad_init, NULL)) ? 0 : -1;
+    if (operands_quick(&list, children) <= 0) return -1;
+    pg_result made = pg_apply_user(arena, data, list.ids, list.count);
+    operands_drop(&list);
+    if (made < 0) return raise_status((int)made, PG_OP_USER, 0.0, 0.0) ? 0 : -1;
+    if ((labelled || named) && set_note(PG_RESULT_ID(made), label, op) < 0) {
+        drop_node(PG_RESULT_ID(made));
+        return -1;
+    }
+    replace_node(self, PG_RESULT_ID(made));
+    self->initialised = 1;
+    return made & PG_RESULT_TRACED ? trace(self) : 0;
+}
+
+/* An exact str: that of a given one, or "". */
+static PyObject *text_or_empty(PyObject *given, const char *what) {
+    return given ? PyObject_CallFunction(text, "Os", given, what) : PyUnicode_FromString("");
+}
+
+int value_init(PyObject *object, PyObject *args, PyObject *kwargs) {
+    static char *keywords[] = {"data", "_children", "_op", "label", NULL};
+    PyObject *data, *children = NULL, *op = NULL, *label = NULL;
+    double number;
+    handle *self = (handle *)object;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOO:Value", keywords, &data, &children, &op, &label)) return -1;
+    if (to_double(data, "data", &number) < 0) return -1;
+    if (NODE(self)->op != PG_OP_LEAF) return raise_error(PyObject_CallFunction(bad_init, NULL)) ? 0 : -1;
+    if (PG_LIKELY(!children && !op && !label && !(NODE(self)->flags & PG_NODE_SIDE))) return init_leaf(self, number);
+    PyObject *operands = children ? PyObject_CallFunction(as_children, "OO", children, (PyObject *)value_type)
+                                  : PyTuple_New(0);
+    PyObject *op_text = operands ? text_or_empty(op, "_op") : NULL;
+    PyObject *label_text = op_text ? text_or_empty(label, "label") : NULL;
+    int status = label_text ? init_named(self, number, operands, op_text, label_text) : -1;
+    Py_XDECREF(label_text);
+    Py_XDECREF(op_text);
+    Py_XDECREF(operands);
+    return status;
+}
+
+/* ---- saving and restoring, for copies and pickles (pygrad/_copying.py) ---- */
+
+PyObject *value_state(PyObject *self, PyObject *unused) {
+    (void)unused;
+    int op = NODE(self)->op;
+    int hooked = (NODE(self)->flags & PG_NODE_HOOK) != 0;
+    return Py_BuildValue("sdN", pg_op_describe(op)->name, pg_node_constant(arena, ID(self)), PyBool_FromLong(hooked));
+}
+
+int find_op(const char *name) {
+    for (int op = 0; op < (int)pg_op_count(); op++)
+        if (strcmp(pg_op_describe(op)->name, name) == 0) return op;
+    return -1;
+}
+
+PyObject *value_restore(PyObject *unused, PyObject *args) {
+    (void)unused;
+    const char *name;
+    double constant, data, grad;
+    PyObject *operands, *op_text, *label;
+    if (!PyArg_ParseTuple(args, "sO!dddUU:_restore", &name, &PyTuple_Type, &operands, &constant, &data, &grad,
+                          &op_text, &label))
+        return NULL;
+    operand_list list;
+    int quick = operands_quick(&list, operands);
+    if (quick < 0) return NULL;
+    if (quick == 0) return PyErr_Format(PyExc_TypeError, "_restore: operands must be Values");
+    pg_result made = pg_restore(arena, find_op(name), list.ids, list.count, constant, data, grad);
+    operands_drop(&list);
+    if (made < 0) return raise_status((int)made, PG_OP_LEAF, 0.0, 0.0);
+    PyObject *result = wrap(made);
+    int noted = PyUnicode_GetLength(op_text) > 0 || PyUnicode_GetLength(label) > 0;
+    if (result && noted && set_note(ID(result), label, op_text) < 0) Py_CLEAR(result);
+    return result;
+}
+
