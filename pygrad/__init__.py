@@ -47,10 +47,11 @@ from .functions import (
 from .nn import MLP, Layer, Module, Neuron
 
 if TYPE_CHECKING:
-    from . import callbacks, checks, data, init, losses, optim, plot, saving, schedules
+    from . import callbacks, checks, data, init, losses, optim, plot, saving, schedules, tables
     from ._draw import draw, draw_dot, trace
     from .checks import compare_backends, gradcheck
     from .saving import FormatError, load
+    from .tables import load_table
 
 __version__ = "0.1.0"
 
@@ -71,7 +72,7 @@ def use(name: str) -> None:
 
 # Loaded on first use, so that importing pygrad takes no longer for a script that needs none of them: modules, and
 # names with the module they stand in.
-_MODULES = ("callbacks", "checks", "data", "init", "losses", "optim", "plot", "saving", "schedules")
+_MODULES = ("callbacks", "checks", "data", "init", "losses", "optim", "plot", "saving", "schedules", "tables")
 _NAMES = {
     "FormatError": "saving",
     "compare_backends": "checks",
@@ -79,6 +80,7 @@ _NAMES = {
     "draw_dot": "_draw",
     "gradcheck": "checks",
     "load": "saving",
+    "load_table": "tables",
     "trace": "_draw",
 }
 
@@ -123,6 +125,7 @@ __all__ = [
     "init",
     "leaky_relu",
     "load",
+    "load_table",
     "log",
     "logsumexp",
     "losses",
@@ -142,6 +145,7 @@ __all__ = [
     "softplus",
     "sqrt",
     "sub",
+    "tables",
     "tanh",
     "trace",
     "use",

@@ -286,6 +286,7 @@ class _Training:
             saving.save(model, options.save, extra=recipe.to_dict())
             print(f"; saved to {options.save}")
             print(f"to use it:  python -m pygrad predict {shlex.quote(options.save)} DATA.csv")
+            print(f"in Python:  pygrad.load_table({options.save!r}).predict(rows)")
         else:
             print("; not saved (--save FILE keeps the model)")
         return INTERRUPTED if history.interrupted else 0

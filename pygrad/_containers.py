@@ -163,7 +163,7 @@ def _package() -> Any:
         return importlib.import_module("safetensors"), importlib.import_module("safetensors.numpy")
     except ImportError as error:
         raise ImportError(
-            f".safetensors files need the safetensors package ({error}): pip install 'pygrad[safetensors]'"
+            f".safetensors files need the package safetensors ({error}): pip install safetensors (an extra of pygrad)"
         ) from None
 
 

@@ -25,7 +25,7 @@ class Progress:
                 tqdm = import_module("tqdm").tqdm
             except ImportError as error:
                 if wanted:
-                    raise ImportError("progress=True needs tqdm: pip install 'pygrad[progress]'") from error
+                    raise ImportError("progress=True needs tqdm: pip install tqdm (the extra [progress])") from error
                 return
             self._bar = tqdm(total=epochs * batches, initial=done, unit="batch", leave=True)
 

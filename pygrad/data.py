@@ -216,7 +216,7 @@ def load_digits() -> tuple[NDArray[Any], NDArray[Any]]:
     try:
         load = import_module("sklearn.datasets").load_digits  # by name: it has no types
     except ImportError as error:
-        raise ImportError("load_digits needs scikit-learn: pip install 'pygrad[data]'") from error
+        raise ImportError("load_digits needs scikit-learn: pip install scikit-learn (pygrad's extra [data])") from error
     import numpy as np
 
     images, digits = load(return_X_y=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -247,6 +248,7 @@ def load(path: Path, *, backend: str | None = None, into: Module | None = None, 
     not saved is None.
 
     backend: 'c', 'cffi' or 'python', by default the one in use; whichever it was saved on, all bits are equal.
+    A model that `python -m pygrad train` saved takes scaled columns: a warning says to use pygrad.load_table.
     into: a module that there is, of whatever class: its parameters are set, and it is what is given back.
 
     Raises FormatError (a ValueError) that says what is wrong with the file; ValueError if the parameters do not fit
@@ -255,6 +257,12 @@ def load(path: Path, *, backend: str | None = None, into: Module | None = None, 
     saved = read(path)
     if into is None:
         model = saved.model(backend=backend)
+        if isinstance(saved.extra, dict) and "recipe" in saved.extra:
+            warnings.warn(
+                f"{saved.path}: this model takes scaled columns of a table; pygrad.load_table gives it with them",
+                UserWarning,
+                stacklevel=2,
+            )
     else:
         if backend is not None:
             raise ValueError("give backend= or into=, not both: a module that there is has its backend")

@@ -180,7 +180,7 @@ def test_digits(monkeypatch):
     assert (theirs.data == X * 16).all()
     assert (y == theirs.target).all()
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(ImportError, match=r"scikit-learn: pip install 'pygrad\[data\]'"):
+    with pytest.raises(ImportError, match=r"scikit-learn: pip install scikit-learn"):
         load_digits()
 
 
