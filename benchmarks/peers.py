@@ -23,6 +23,7 @@ from workloads import (
     balanced_sum,
     batch_loss,
     initial_weights,
+    label_rows,
     linear_sum,
     optimiser_settings,
     scalar_loss,
@@ -229,8 +230,7 @@ def torch_trainer(problem: Problem) -> Step:
         torch.tensor(x, dtype=torch.float64, requires_grad=True) for layer in initial_weights(problem) for x in layer
     ]
     inputs = torch.tensor(problem.inputs, dtype=torch.float64)
-    kind = torch.int64 if problem.loss == "cross_entropy" else torch.float64
-    labels = torch.tensor(problem.labels, dtype=kind).reshape(-1, 1)
+    labels = torch.tensor(label_rows(problem), dtype=torch.float64)
 
     def step(k: int) -> float:
         loss = batch_loss(parameters, inputs, labels, problem, torch.relu, lambda h: torch.logsumexp(h, 1))
@@ -292,11 +292,11 @@ def jax_trainer(problem: Problem) -> Step:
     config.update("jax_enable_x64", True)
     parameters = [jnp.asarray(x) for layer in initial_weights(problem) for x in layer]
     inputs = jnp.asarray(problem.inputs)
-    labels = jnp.asarray(problem.labels).reshape(-1, 1)
+    labels = jnp.asarray(label_rows(problem))
 
     def one_step(parameters: list[Any], rate: float) -> tuple[Any, list[Any]]:
         def loss_of(p: list[Any]) -> Any:
-            return batch_loss(p, inputs, labels, problem, jax.nn.relu, lambda h: jax.nn.logsumexp(h, axis=1))
+            return batch_loss(p, inputs, labels, problem, jax.nn.relu, lambda h: jax.nn.logsumexp(h, 1))
 
         loss, gradients = jax.value_and_grad(loss_of)(parameters)
         return loss, [p - rate * g for p, g in zip(parameters, gradients)]
@@ -318,7 +318,7 @@ def autograd_trainer(problem: Problem) -> Step:
 
     parameters = [np.array(x) for layer in initial_weights(problem) for x in layer]
     inputs = np.array(problem.inputs)
-    labels = np.array(problem.labels).reshape(-1, 1)
+    labels = np.array(label_rows(problem))
 
     def relu(x: Any) -> Any:
         return np.maximum(x, 0.0)

@@ -126,6 +126,13 @@ def initial_weights(problem: Problem) -> list[tuple[list[list[float]], list[floa
     ]
 
 
+def label_rows(problem: Problem) -> list[list[float]]:
+    """The labels as a matrix: one column of them; for cross_entropy, a column a class, 1 where it is the label."""
+    if problem.loss != "cross_entropy":
+        return [[label] for label in problem.labels]
+    return [[float(label == k) for k in range(problem.sizes[-1])] for label in problem.labels]
+
+
 def batch_loss(
     parameters: Sequence[Any],
     inputs: Any,
@@ -136,8 +143,8 @@ def batch_loss(
 ) -> Any:
     """The same loss over all samples at once, in tensor operations.
 
-    parameters: W (nout, nin) and b (nout,) of each layer in turn. inputs: (samples, nin). labels: (samples, 1); for
-    cross_entropy of integers. logsumexp: over the columns, (samples, classes) to (samples,).
+    parameters: W (nout, nin) and b (nout,) of each layer in turn. inputs: (samples, nin). labels: what label_rows
+    gives. logsumexp: over the columns, (samples, classes) to (samples,).
     """
     h = inputs
     for i in range(0, len(parameters), 2):
@@ -145,7 +152,7 @@ def batch_loss(
         if i < len(parameters) - 2:
             h = relu(h)
     if problem.loss == "cross_entropy":
-        return (logsumexp(h) - h[range(len(problem.labels)), labels[:, 0]]).mean()
+        return (logsumexp(h) - (h * labels).sum(1)).mean()
     loss = relu(1.0 - labels * h).mean() if problem.loss == "hinge" else ((h - labels) ** 2).sum()
     if problem.penalty:
         loss = loss + problem.penalty * sum((p * p).sum() for p in parameters)

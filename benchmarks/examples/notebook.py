@@ -1,6 +1,6 @@
 """The walk through micrograd's lecture notebook: expression, backpropagation by hand, neuron, network, training.
 
-Prints each number beside the one it should be, and stops with an AssertionError if they differ. With --pictures DIR,
+Prints each number, and stops with an AssertionError if it is not the one it should be. With --pictures DIR,
 also draws the graphs. Needs pygrad only; where torch is installed, its gradients are compared.
 """
 
