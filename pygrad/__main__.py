@@ -16,9 +16,9 @@ from .backends import NAMES
 
 
 def _positive(text: str) -> int:
-    number = int(text)
+    number = int(text) if text.isascii() and text.lstrip("+-").isdigit() else 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+        raise argparse.ArgumentTypeError(f"must be at least 1 and an integer, not {text!r}")
     return number
 
 

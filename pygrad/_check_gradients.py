@@ -225,8 +225,10 @@ def _agrees(
     return False, tried[min(changes)[1] if changes else 0], blurred
 
 
-def _coordinates(inputs: Sequence[Any], parameters: Any, value_type: Any) -> tuple[list[Any], list[Leaf]]:
+def _coordinates(inputs: Any, parameters: Any, value_type: Any) -> tuple[list[Any], list[Leaf]]:
     """f's arguments, and every leaf that is to be moved."""
+    if isinstance(inputs, (int, float)):
+        inputs = [inputs]
     if not isinstance(inputs, (list, tuple)):
         raise TypeError(f"inputs must be a list with one entry for each argument of f, not {type(inputs).__name__}")
     arguments: list[Any] = []
@@ -248,7 +250,7 @@ def _coordinates(inputs: Sequence[Any], parameters: Any, value_type: Any) -> tup
 
 def gradcheck(
     f: Callable[..., Any],
-    inputs: Sequence[Any] = (),
+    inputs: Any = (),
     *,
     step: float | None = None,
     rtol: float = 1e-6,
@@ -261,8 +263,8 @@ def gradcheck(
 
     f: takes Values, returns a Value or a list of Values, each of which is checked. Called twice, then at least twice
         for every number that it is differentiated by. It must be deterministic.
-    inputs: one entry for each argument of f: a number, which f gets as a Value, or a list (nested, if it likes) of
-        numbers, which f gets as the same lists of Values.
+    inputs: a list with one entry for each argument of f: a number, which f gets as a Value, or a list (nested, if it
+        likes) of numbers, which f gets as the same lists of Values. A single number stands for a list of it.
     step: h = step * max(1, |x|), and no other. By default h = epsilon**(1/3) * max(1, |x|), where the errors of
         truncation and of rounding balance (Press et al., Numerical Recipes, 3rd edition, section 5.7, with
         max(1, |x|) for the scale over which f curves); and where that disagrees, as for f that curves more sharply, or

@@ -175,7 +175,7 @@ def report(reference: Run, engine: Run, output: Output) -> Iterator[str]:
             continue
         ratio = ""
         if run is engine and reference.seconds is not None and run.seconds > 0:
-            ratio = f", {reference.seconds / run.seconds:.1f} times the reference"
+            ratio = f", {reference.seconds / run.seconds:.1f} times as fast as the reference"
         yield f"{run.backend:>{width}}: {run.seconds:9.3f} s{ratio}"
     yield ""
     if reference.status != engine.status:

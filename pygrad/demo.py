@@ -96,7 +96,7 @@ def main(steps: int, samples: int, seed: int, backend: str, every: int, write: C
         run = runs[name]
         write(
             f"{name:>8}: {run.seconds:9.3f} s, {1e3 * run.seconds / steps:9.3f} ms a step, "
-            f"{reference.seconds / run.seconds:7.1f} times the reference, accuracy {run.accuracy:.0%}"
+            f"{reference.seconds / run.seconds:7.1f} times as fast as the reference, accuracy {run.accuracy:.0%}"
         )
     if len(names) > 1:
         verdict = "equal, bit for bit" if equal else "DIFFERENT"

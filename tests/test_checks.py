@@ -278,8 +278,9 @@ def test_what_is_no_value(backend):
         gradcheck(cube, [1.0], parameters=[1.0], backend=backend)
     with pytest.raises(TypeError, match=r"inputs\[1\]\[0\] must be a number, not str"):
         gradcheck(cube, [1.0, ["2"]], backend=backend)
-    with pytest.raises(TypeError, match="inputs must be a list with one entry for each argument of f, not float"):
-        gradcheck(cube, 1.0)
+    with pytest.raises(TypeError, match="inputs must be a list with one entry for each argument of f, not str"):
+        gradcheck(cube, "1.0")
+    assert gradcheck(cube, 1.5, backend=backend).checked == 1
     with pytest.raises(TypeError, match="f must be a function of Values, not Value"):
         gradcheck(backends.load(backend)(1.0), [1.0])
     with pytest.raises(ValueError, match="nothing to differentiate by"):

@@ -139,7 +139,7 @@ def test_demo(command, name):
     assert out.returncode == 0
     assert f"all 6 losses of python and {name}: equal, bit for bit" in out.stdout
     assert len(re.findall(r"^ +\d+ .* yes$", out.stdout, re.MULTILINE)) == 4  # steps 0, 2, 4, 5
-    assert "times the reference, accuracy" in out.stdout
+    assert "times as fast as the reference, accuracy" in out.stdout
 
 
 def test_demo_notices_a_difference(monkeypatch):

@@ -57,7 +57,7 @@ def test_an_equal_script(compare, options):
     assert (out.returncode, out.stderr) == (0, "")
     assert re.fullmatch(
         rf"running script.py on backend 'python' ...\nrunning script.py on backend '{engine}' ...\n\n"
-        rf" *python: +\d+\.\d{{3}} s\n +{engine}: +\d+\.\d{{3}} s, \d+\.\d times the reference\n\n"
+        rf" *python: +\d+\.\d{{3}} s\n +{engine}: +\d+\.\d{{3}} s, \d+\.\d times as fast as the reference\n\n"
         r"printed: 5 lines, equal on both\n",
         out.stdout.replace("\npython:", "\n python:").replace(f"\n{engine}:", f"\n {engine}:"),
     )
@@ -233,6 +233,6 @@ def test_long_lines_are_shown_where_they_part():
     x, y = b"0" * 500 + b"1" + b"2" * 500, b"0" * 500 + b"3"
     output = compare_output(io.BytesIO(x), io.BytesIO(y), None)
     lines = list(report(Run("python", 0, 2.0), Run("c", 0, 0.5), output))
-    assert lines[1] == "     c:     0.500 s, 4.0 times the reference"
+    assert lines[1] == "     c:     0.500 s, 4.0 times as fast as the reference"
     assert f"python, line 1: … '{'0' * 40}1{'2' * 59}' …" in lines
     assert f"     c, line 1: … '{'0' * 40}3'" in lines
