@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backends, nn
-from ._module import dropout_probability
+from . import _checks, backends, nn
 from ._prepared import Watched
 
 Shapes = dict[str, tuple[int, ...]]
@@ -83,7 +82,7 @@ def _layer(described: dict[str, Any], at: str, arrays: Arrays, backend: str | No
 
 
 def _mlp_shapes(described: dict[str, Any], at: str, depth: int) -> Shapes:
-    dropout_probability(_field(described, "dropout", float), "'dropout' of MLP")
+    _checks.fraction(_field(described, "dropout", float), "'dropout' of MLP")
     layers = _field(described, "layers", list)
     for layer in layers:
         if not isinstance(layer, dict) or layer.get("type") != "Layer":
@@ -100,7 +99,7 @@ def _mlp(described: dict[str, Any], at: str, arrays: Arrays, backend: str | None
 
 
 def _dropout_shapes(described: dict[str, Any], at: str, depth: int) -> Shapes:
-    dropout_probability(_field(described, "p", float), "'p' of Dropout")
+    _checks.fraction(_field(described, "p", float), "'p' of Dropout")
     return {}
 
 

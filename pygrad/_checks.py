@@ -28,6 +28,11 @@ def _backend_of(x: object) -> str | None:
     return name if isinstance(name, str) else None
 
 
+def is_value(x: object) -> bool:
+    """Whether x is a Value, of whichever backend."""
+    return hasattr(type(x), "_pygrad_backend")
+
+
 def _is_number(x: object) -> bool:
     """Whether x is a real number: what has __float__, except text, complex numbers, Values, arrays of several."""
     if isinstance(x, (int, float)):
@@ -109,6 +114,14 @@ def size(n: Any, what: str) -> int:
     if count < 0:
         raise ValueError(f"{what} must be at least 0, not {count}")
     return count
+
+
+def fraction(x: Any, what: str) -> float:
+    """x as a float. Raises TypeError if it is no number, ValueError unless it is at least 0 and below 1."""
+    number = as_float(x, what)
+    if not 0.0 <= number < 1.0:
+        raise ValueError(f"{what} must be at least 0 and below 1, not {number!r}")
+    return number
 
 
 def bad_count(what: str, expected: int, got: int) -> ValueError:

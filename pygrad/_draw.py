@@ -194,14 +194,10 @@ def trace(root: Any) -> tuple[set[Any], set[tuple[Any, Any]]]:
 
     Raises TypeError if root is no Value.
     """
-    if not _is_value(root):
+    if not _checks.is_value(root):
         raise TypeError(f"trace takes a Value, not {type(root).__name__}")
     nodes = topological_order(root)
     return set(nodes), {(operand, v) for v in nodes for operand in v.operands}
-
-
-def _is_value(x: object) -> bool:
-    return hasattr(type(x), "_pygrad_backend")
 
 
 def _drawn(
@@ -226,13 +222,13 @@ def _drawn(
 
 
 def _roots(root: Any) -> list[Any]:
-    if _is_value(root):
+    if _checks.is_value(root):
         return [root]
     if not isinstance(root, Iterable):
         raise TypeError(f"draw takes a Value or several of them, not {type(root).__name__}")
     roots = list(getattr(root, "flat", root))  # of an object array every element
     for v in roots:
-        if not _is_value(v):
+        if not _checks.is_value(v):
             raise TypeError(f"draw takes a Value or several of them, not a {type(root).__name__} with {v!r} in it")
     if not roots:
         raise ValueError(f"there is nothing to draw in an empty {type(root).__name__}")

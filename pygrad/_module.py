@@ -10,7 +10,7 @@ from itertools import product
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from . import _checks
+from ._checks import is_value
 
 if TYPE_CHECKING:
     import numpy as np  # imported where it is used: a micrograd script does without, and starts sooner
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from .history import History
 
 # ---- finding parameters ----
-
-
-def is_value(x: object) -> bool:
-    """Whether x is a Value, of whichever backend."""
-    return hasattr(type(x), "_pygrad_backend")
 
 
 def _is_parameter(x: Any) -> bool:
@@ -438,11 +433,3 @@ def nested(given: Any, shape: tuple[int, ...], what: str) -> Any:
     if found != shape and not (0 in found and found == shape[: len(found)]):
         raise ValueError(f"{what} must have shape {shape}, not {found}")
     return listed(given, len(shape))
-
-
-def dropout_probability(p: Any, what: str) -> float:
-    """A probability below 1. Raises ValueError naming `what`."""
-    probability = _checks.as_float(p, what)
-    if not 0.0 <= probability < 1.0:
-        raise ValueError(f"{what} must be at least 0 and below 1, not {p!r}")
-    return probability

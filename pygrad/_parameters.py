@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import backends
+from . import _checks, backends
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -76,27 +76,23 @@ class Parameters:
         self._type._optimise(rule, self._token, settings, memory)
 
 
-def _is_value(x: object) -> bool:
-    return hasattr(type(x), "_pygrad_backend")
-
-
 def _listed(parameters: Any) -> tuple[Any, ...]:
     method = getattr(parameters, "parameters", None)
     if callable(method):
         parameters = method()
-    if not _is_value(parameters):
+    if not _checks.is_value(parameters):
         try:
             return tuple(parameters)
         except TypeError:
             pass
-    found = "one Value: put it in a list" if _is_value(parameters) else type(parameters).__name__
+    found = "one Value: put it in a list" if _checks.is_value(parameters) else type(parameters).__name__
     raise TypeError(f"parameters must be a list of Values or a Module, not {found}")
 
 
 def _check(values: tuple[Any, ...], value_type: Any) -> None:
     places: dict[int, int] = {}  # by identity: a subclass may compare and hash as it likes
     for i, v in enumerate(values):
-        if not _is_value(v):
+        if not _checks.is_value(v):
             raise TypeError(f"parameters[{i}] must be a Value, not {type(v).__name__}")
         if not isinstance(v, value_type):
             raise TypeError(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import _checks
-from ._module import is_value
+from ._checks import is_value
 
 Row = Any
 """A list of floats, or a float where a sample is one number."""

@@ -13,24 +13,20 @@ from . import _checks, backends
 from .reference import OPS, evaluate
 
 
-def _is_value(x: object) -> bool:
-    return hasattr(type(x), "_pygrad_backend")
-
-
 def _unary(name: str, x: Any) -> Any:
-    return getattr(x, name)() if _is_value(x) else evaluate(OPS[name], _checks.as_float(x, name), 0.0)
+    return getattr(x, name)() if _checks.is_value(x) else evaluate(OPS[name], _checks.as_float(x, name), 0.0)
 
 
 def _constant(name: str, x: Any, k: Any) -> Any:
-    if _is_value(x):
+    if _checks.is_value(x):
         return getattr(x, name)(k)
     return evaluate(OPS[name], _checks.as_float(x, name), _checks.as_float(k, OPS[name].parameter))
 
 
 def _binary(name: str, x: Any, y: Any) -> Any:
-    if _is_value(x):
+    if _checks.is_value(x):
         return getattr(x, name)(y)
-    if _is_value(y):
+    if _checks.is_value(y):
         return getattr(backends.type_of(y)(_checks.as_float(x, name)), name)(y)
     return evaluate(OPS[name], _checks.as_float(x, name), _checks.as_float(y, name))
 
@@ -147,11 +143,11 @@ def minimum(x: Any, y: Any) -> Any:
 
 def _engine_of(operands: Iterable[Any]) -> Any:
     """The Value type of the first Value among them; the reference's if all are numbers."""
-    return next((backends.type_of(x) for x in operands if _is_value(x)), backends.load("python"))
+    return next((backends.type_of(x) for x in operands if _checks.is_value(x)), backends.load("python"))
 
 
 def _result(value: Any, operands: Iterable[Any]) -> Any:
-    return value if any(map(_is_value, operands)) else value.data
+    return value if any(map(_checks.is_value, operands)) else value.data
 
 
 def sum(values: Iterable[Any]) -> Any:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from . import _checks, functions
-from ._module import is_value
+from ._checks import is_value
 
 LEAST_PROBABILITY = math.exp(-100.0)
 """binary_cross_entropy takes no logarithm of less, so no sample costs more than 100 (as torch)."""

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from . import _checks, backends, functions
-from ._module import Module, dropout_probability, is_value, nested
+from ._checks import is_value
+from ._module import Module, nested
 from ._prepared import Prepared, Watched, all_watched, guarded
 from .init import Initialiser, generator, initialiser
 from .reference import OPS
@@ -301,7 +302,7 @@ class MLP(Prepared):
             )
             for i in range(count)
         )
-        self.dropout = Dropout(dropout, rng=source) if dropout_probability(dropout, "dropout") else None
+        self.dropout = Dropout(dropout, rng=source) if _checks.fraction(dropout, "dropout") else None
 
     def __call__(self, x: Any) -> Any:
         """x: nin Values or numbers, in a list, tuple or array. Gives a list of Values, or the one Value."""
@@ -432,7 +433,7 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, *, seed: int | None = None, rng: Any = None) -> None:
-        self.p = dropout_probability(p, "p")
+        self.p = _checks.fraction(p, "p")
         self._rng = generator(seed, rng)
 
     def __call__(self, x: Any) -> Any:

@@ -26,17 +26,10 @@ Rate = float | Callable[[int], float]
 # ---- settings ----
 
 
-def _fraction(x: Any, name: str) -> float:
-    number = _checks.as_float(x, name)
-    if not 0.0 <= number < 1.0:
-        raise ValueError(f"{name} must be at least 0 and below 1, not {number!r}")
-    return number
-
-
 def _pair_of_fractions(x: Any, name: str) -> tuple[float, float]:
     if not isinstance(x, (tuple, list)) or len(x) != 2:
         raise TypeError(f"{name} must be a pair of numbers, not {x!r}")
-    return _fraction(x[0], f"{name}[0]"), _fraction(x[1], f"{name}[1]")
+    return _checks.fraction(x[0], f"{name}[0]"), _checks.fraction(x[1], f"{name}[1]")
 
 
 def _flag(x: Any, name: str) -> bool:
@@ -46,7 +39,7 @@ def _flag(x: Any, name: str) -> bool:
 
 
 _SETTINGS: dict[str, Callable[[Any, str], Any]] = {
-    "alpha": _fraction,
+    "alpha": _checks.fraction,
     "betas": _pair_of_fractions,
     "centered": _flag,
     "eps": non_negative,

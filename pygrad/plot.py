@@ -150,7 +150,7 @@ def _samples(X: Any, y: Any) -> tuple[Any, Any]:
 
 def _scores(output: Any) -> list[float]:
     """One model output as a list of floats."""
-    if hasattr(type(output), "_pygrad_backend"):
+    if _checks.is_value(output):
         output = output.data
     return [float(s) for s in np.asarray(output, dtype=object).ravel()]
 

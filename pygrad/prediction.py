@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import _samples
-from ._module import is_value
+from ._checks import is_value
 from ._tasks import TASKS, Task, correct
 from .training import checked_targets, in_mode, outputs_of, resolved_loss
 

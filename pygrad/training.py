@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from . import _checks, _samples, backends, losses
+from ._checks import is_value
 from ._interrupts import Interrupts
-from ._module import is_value
 from ._progress import Progress
 from ._tasks import TASKS, Task, correct
 from .callbacks import Callback, Run, as_callbacks
