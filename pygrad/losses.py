@@ -96,16 +96,26 @@ def _probability(target: Any, what: str) -> float:
     return number
 
 
+def _check_output(p: float) -> None:
+    """Raises ValueError for what is no probability, but for rounding; a nan is let through."""
+    if p < -1e-9 or p > 1.0 + 1e-9:
+        raise ValueError(
+            f"binary_cross_entropy: an output must be a probability, between 0 and 1, not {p!r}: end the model with a "
+            f"sigmoid (output_activation='sigmoid'), or use binary_cross_entropy_with_logits"
+        )
+
+
 def binary_cross_entropy(outputs: Any, targets: Any, *, reduction: str = "mean") -> Any:
     """Mean of -(y log p + (1 - y) log(1 - p)): outputs p are probabilities, targets y in [0, 1].
 
     A logarithm is not taken of less than e**-100: a sample costs at most 100, as in torch, and from there on has the
     gradient 0. Where the probability is a sigmoid, binary_cross_entropy_with_logits is more accurate.
 
-    Raises ValueError for a target outside [0, 1], or if the numbers of outputs and targets differ.
+    Raises ValueError for an output or target outside [0, 1], or if the numbers of outputs and targets differ.
     """
     terms: list[Any] = []
     for p, target in _paired(outputs, targets, "binary_cross_entropy"):
+        _check_output(p.data if is_value(p) else p)
         y = _probability(target, "binary_cross_entropy")
         parts = []
         if y != 0.0:

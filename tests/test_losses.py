@@ -334,3 +334,17 @@ def test_binary_targets_are_checked(Value):
     for name in ("hinge", "binary_cross_entropy", "binary_cross_entropy_with_logits"):
         with pytest.raises(TypeError, match=f"{name}: a target must be a number, not str"):
             losses.LOSSES[name]([Value(0.5)], ["1"])
+
+
+@pytest.mark.parametrize("p", [-0.5, 1.5, math.inf])
+def test_an_output_that_is_no_probability_is_an_error(Value, p):
+    with pytest.raises(ValueError, match=rf"must be a probability, between 0 and 1, not {p}: .*sigmoid"):
+        losses.binary_cross_entropy([Value(0.5), Value(p)], [0, 1])
+    with pytest.raises(ValueError, match="must be a probability"):
+        losses.binary_cross_entropy(p, 1)
+
+
+def test_probabilities_may_be_rounded_or_nan(Value):
+    above = math.nextafter(1.0, 2.0)
+    assert losses.binary_cross_entropy([Value(above)], [1]).data == pytest.approx(0.0, abs=1e-15)
+    assert math.isnan(losses.binary_cross_entropy([Value(math.nan)], [1]).data)
