@@ -293,11 +293,12 @@ class _Training:
 
     def _introduce(self, model: Any) -> None:
         recipe, options = self.recipe, self.options
-        count = {name: len(y) for name, (_, y) in self.parts.items()}
+        rows = {name: len(y) for name, (_, y) in self.parts.items()}
         sizes = " -> ".join(map(str, [len(recipe.features), *options.hidden, recipe.outputs]))
         task = f"classification, {len(recipe.classes)} classes" if recipe.classes else "regression"
-        print(f"data:    {options.data}: {' + '.join(f'{n} rows to {name}' for name, n in count.items())}")
-        print(f"target:  {recipe.target!r} from {len(recipe.features)} columns ({task})")
+        print(f"data:    {options.data}: {' + '.join(f'{n} rows to {name}' for name, n in rows.items())}")
+        count = len(recipe.features)
+        print(f"target:  {recipe.target!r} from {count} column{'s' if count != 1 else ''} ({task})")
         print(f"model:   {sizes}, {options.activation}, {len(model.parameters())} parameters")
         print(f"loss:    {recipe.loss}, {options.optimizer} with learning rate {options.lr!r}", flush=True)
 

@@ -34,7 +34,7 @@ class CsvFile:
     """
 
     def __init__(self, path: str, delimiter: str = ",", header: bool = True) -> None:
-        self.path = path
+        self.path, self.header = path, header
         self._file = open(path, "rb")  # noqa: SIM115  # closed by close()
         self._reader = csv.reader(self._lines(), delimiter=delimiter, strict=True)
         self._waiting: Row | None = None

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ._csv import CsvFile, DataError, Row, as_number
+from ._csv import CsvFile, DataError, Row, as_number, delimiter
 from ._tasks import TASKS
 
 MOST_CLASSES = 10
@@ -64,11 +64,12 @@ class Recipe:
                 and all(isinstance(x, float) for x in numbers)
                 and all(isinstance(x, str) for x in (*recipe.features, *recipe.classes, recipe.target))
                 and all(isinstance(x, int) and 0 <= x < recipe.columns for x in recipe.positions)
-                and isinstance(recipe.delimiter, str)
+                and delimiter(recipe.delimiter) == recipe.delimiter
+                and all(scale > 0.0 for scale in recipe.scales)
                 and bool(recipe.classes) == (recipe.loss in CLASSIFICATION)
                 and recipe.loss in TASKS
             )
-        except TypeError:
+        except (TypeError, ValueError, AttributeError):
             fits = False
         if not fits:
             raise wrong
@@ -112,7 +113,7 @@ class Recipe:
 
 def columns_in(file: CsvFile, recipe: Recipe) -> list[int]:
     """The indices of a recipe's inputs in a file. Raises DataError for one that there is not."""
-    if recipe.header and file.columns != [str(i + 1) for i in range(len(file.columns))]:
+    if recipe.header and file.header:
         indices = []
         for name in recipe.features:
             if name not in file.columns:

@@ -264,13 +264,25 @@ def test_bad_data_to_predict(command, model, tmp_path):
     (tmp_path / "bare.csv").write_text("1,2,3,4\n")
     out = command("predict", "m.npz", "bare.csv", "--no-header")
     assert "line 1: 4 columns without names, but the model has 2 inputs, from a file with 3 columns" in out.stderr
+    (tmp_path / "bare.csv").write_text("1,2\n3,4\n")
+    out = command("predict", "m.npz", "bare.csv")  # names like numbers are no column numbers
+    assert (out.returncode, out.stdout) == (1, "")
+    assert "line 1: no column 'a' (an input of the model); the columns are '1', '2'" in out.stderr
 
 
 def test_a_model_that_train_did_not_make(command, tmp_path):
+    from pygrad._recipe import Recipe
     from pygrad.nn import MLP
 
     (tmp_path / "data.csv").write_text("a,b\n1,2\n")
-    for extra in (None, {"recipe": 1}, {"recipe": 2}, {"a": 3}):
+    forged = {
+        "recipe": 1, "features": ["a", "b"], "positions": [0, 1], "columns": 3, "header": True, "delimiter": ",",
+        "target": "y", "loss": "mse", "classes": [], "means": [0.0, 0.0], "scales": [1.0, 1.0], "target_mean": 0.0,
+        "target_scale": 1.0,
+    }  # fmt: skip
+    Recipe.from_dict(forged)
+    wrong = [{**forged, "delimiter": "ab"}, {**forged, "scales": [0.0, 1.0]}, {**forged, "delimiter": 1}]
+    for extra in (None, {"recipe": 1}, {"recipe": 2}, {"a": 3}, *wrong):
         saving.save(MLP(2, 1), tmp_path / "m.npz", extra=extra)
         out = command("predict", "m.npz", "data.csv")
         assert (out.returncode, out.stdout) == (1, "")
