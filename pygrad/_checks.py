@@ -43,7 +43,7 @@ def _is_number(x: object) -> bool:
         return False
     if getattr(x, "ndim", 0) != 0:
         return False
-    return getattr(getattr(x, "dtype", None), "kind", "f") not in "cSUOV"
+    return getattr(getattr(x, "dtype", None), "kind", "f") not in "cmMSUOV"
 
 
 def as_float(x: Any, what: str = "data") -> float:

@@ -6,6 +6,7 @@ errors name the sample.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -35,16 +36,30 @@ def _items(given: Any, what: str) -> Any:
 
 
 def _is_row(x: Any) -> bool:
-    return not is_value(x) and hasattr(x, "__len__") and not isinstance(x, (str, bytes)) and getattr(x, "ndim", 1) != 0
+    if is_value(x) or isinstance(x, (str, bytes, dict, set, frozenset)):
+        return False
+    return hasattr(x, "__len__") and getattr(x, "ndim", 1) != 0
+
+
+def _float(x: Any, what: str) -> float:
+    """x as a float. Raises TypeError naming `what` for no number, ValueError for an int beyond the floats."""
+    try:
+        return _checks.as_float(x, what)
+    except OverflowError:
+        raise ValueError(f"{what} is too large for a float") from None
+
+
+def finite(data: Any) -> bool:
+    """Whether all numbers in nested lists are finite."""
+    return all(map(finite, data)) if isinstance(data, list) else math.isfinite(data)
 
 
 def _number(x: Any, what: str) -> Any:
     """x as a Python int or float; a class stays an int."""
-    if type(x) is float or type(x) is int:
+    if type(x) is float:
         return x
-    if isinstance(x, (bool, np.bool_, np.integer)):
-        return int(x)
-    return _checks.as_float(x, what)
+    number = _float(x, what)
+    return int(x) if isinstance(x, (int, np.bool_, np.integer)) else number
 
 
 def as_rows(given: Any, what: str, width: int | None = None) -> list[Row]:
@@ -68,10 +83,10 @@ def as_rows(given: Any, what: str, width: int | None = None) -> list[Row]:
     for i, item in enumerate(items):
         if _is_row(item):
             rows.append(
-                [x if type(x) is float else _checks.as_float(x, f"{what}[{i}][{j}]") for j, x in enumerate(item)]
+                [x if type(x) is float else _float(x, f"{what}[{i}][{j}]") for j, x in enumerate(item)]
             )
         else:
-            rows.append(_checks.as_float(item, f"{what}[{i}]"))
+            rows.append(_float(item, f"{what}[{i}]"))
     _same_width(rows, what, width)
     return rows
 

@@ -66,16 +66,20 @@ def _sign_target(y: Any, what: str) -> None:
         raise ValueError(f"{what} must be -1 or 1, not {y!r} (labels 0 and 1: 'binary_cross_entropy_with_logits')")
 
 
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'s' if n != 1 else ''}"
+
+
 def _one_a_number(check: Callable[[Any, str], None], y: Any, outputs: int | None, what: str) -> None:
     """One target an output."""
     if outputs is None:
         if isinstance(y, list):
-            raise ValueError(f"{what} has {len(y)} targets, but the model gives one output")
+            raise ValueError(f"{what} has {_counted(len(y), 'target')}, but the model gives one output")
         check(y, what)
         return
     if not isinstance(y, list) or len(y) != outputs:
-        count = f"{len(y)} targets" if isinstance(y, list) else "one target"
-        raise ValueError(f"{what} has {count}, but the model gives {outputs} outputs")
+        count = _counted(len(y), "target") if isinstance(y, list) else "one target"
+        raise ValueError(f"{what} has {count}, but the model gives {_counted(outputs, 'output')}")
     for j, number in enumerate(y):
         check(number, f"{what}[{j}]")
 

@@ -164,7 +164,8 @@ class Checkpoint(Callback):
     every: saves after each epoch whose number is a multiple of this; and when training is interrupted.
     best_only: saves after each epoch that is the best so far by `metric` (see EarlyStopping), and no other.
 
-    Raises ValueError for an `every` below 1; in training, for a metric that there is not.
+    Raises ValueError for an `every` below 1; in training, for a metric that there is not, and before the first step
+    what saving raises for a path or an optimizer that cannot be saved.
     """
 
     def __init__(
@@ -187,6 +188,10 @@ class Checkpoint(Callback):
         if self.best_only and len(run.history):
             for i, number in enumerate(_column(run, self.metric, "Checkpoint")):
                 self._best.improved(number, i + 1)
+        from . import saving
+
+        # noticed now, and not after an epoch's work
+        saving.check(self.path, run.model, run.optimizer)
 
     def on_epoch_end(self, run: Run) -> None:
         if self.best_only:
@@ -221,6 +226,8 @@ def as_callbacks(given: Any) -> list[Callback]:
     """The callbacks in a sequence of Callbacks and functions. Raises TypeError for anything else."""
     if isinstance(given, Callback) or callable(given):
         given = [given]
+    if not hasattr(given, "__iter__"):
+        raise TypeError(f"callbacks must be a list of Callbacks and functions of the Run, not {type(given).__name__}")
     callbacks: list[Callback] = []
     for item in given:
         if isinstance(item, type):

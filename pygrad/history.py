@@ -78,6 +78,16 @@ class History:
 
     # ---- writing ----
 
+    def _check_columns(self, labelled: bool, validated: bool) -> None:
+        """Raises ValueError if epochs of a training with labels, and with validation, have other columns than these."""
+        wanted = {"accuracy": labelled, "validation_loss": validated, "validation_accuracy": labelled and validated}
+        for name, there in wanted.items():
+            if self.columns and (name in self.columns) != there:
+                raise ValueError(
+                    f"resume= has epochs {'without' if there else 'with'} {name!r}, but those to come would have "
+                    f"{'it' if there else 'none'}: give validation= and a loss as for the fit before"
+                )
+
     def append(self, row: Mapping[str, float]) -> None:
         """Adds an epoch. Raises ValueError if its columns are not those of the epochs before."""
         if self.columns and list(row) != list(self.columns):

@@ -123,6 +123,13 @@ def save(
         kind.write(file, header, arrays)
 
 
+def check(path: Path, model: Module, optimizer: Any = None) -> None:
+    """Raises what `save` would raise for this path's suffix, or for this optimizer. Writes nothing."""
+    container(_text(path))
+    if optimizer is not None:
+        _optimizer_state(optimizer, model)
+
+
 def _text(path: Path) -> str:
     try:
         return os.fsdecode(os.fspath(path))

@@ -70,11 +70,17 @@ def _new_optimizer(given: Any, lr: Any, parameters: list[Any]) -> Any:
         raise TypeError(f"optimizer must be a name or an optimizer such as pygrad.optim.SGD(...), not {given!r}")
     if lr is not None:
         raise ValueError("lr= goes with the name of an optimizer: this one has its own, optimizer.lr")
-    if isinstance(given, optim.Optimizer):
-        own = {id(p) for p in parameters}
-        if not any(id(p) in own for p in given.parameters):
-            raise ValueError("this optimizer moves none of the model's parameters: was it made for another model?")
+    _check_moves(given, parameters)
     return given
+
+
+def _check_moves(optimizer: Any, parameters: list[Any]) -> None:
+    """Raises ValueError for an optimizer of pygrad's that moves none of the parameters."""
+    from . import optim
+
+    own = {id(p) for p in parameters}
+    if isinstance(optimizer, optim.Optimizer) and not any(id(p) in own for p in optimizer.parameters):
+        raise ValueError("this optimizer moves none of the model's parameters: was it made for another model?")
 
 
 def _resumed_optimizer(given: Any, lr: Any, parameters: list[Any], history: History) -> Any:
@@ -84,8 +90,9 @@ def _resumed_optimizer(given: Any, lr: Any, parameters: list[Any], history: Hist
     own = history._optimizer
     if own is None:
         if len(history) or history.partial is not None:
-            raise ValueError("resume= with a history from a file needs optimizer=, the optimizer loaded with it")
+            raise ValueError("resume= with a history from a file, or a copy, needs optimizer=, the one it goes with")
         return _new_optimizer(given, lr, parameters)
+    _check_moves(own, parameters)
     if isinstance(given, str) and given.lower() != type(own).__name__.lower():
         raise ValueError(f"optimizer={given!r}, but this history was made with {type(own).__name__}")
     if lr is not None:
@@ -102,7 +109,8 @@ def outputs_of(model: Any, row: Any, what: str) -> int | None:
         output = model(row)
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{what}: {error}") from error
+        hint = "" if isinstance(row, list) else "; give one list of inputs a sample, so [[...]] for a single one"
+        raise kind(f"{what}: {error}{hint}") from error
     if is_value(output):
         return None
     if not isinstance(output, (str, dict)) and hasattr(output, "__len__") and all(is_value(v) for v in output):
@@ -230,7 +238,8 @@ class _Loop:
             total = total + self.penalty(model)
         number = total.data
         if not math.isfinite(number):
-            self.not_finite(number, self.where(partial))
+            data = [[self.rows[i] for i in chosen], targets]
+            self.not_finite(number, self.where(partial), _samples.finite(data))
         right = 0
         if self.task is not None:
             for output, target in zip(outputs, targets):
@@ -252,14 +261,16 @@ class _Loop:
     def where(self, partial: Partial) -> str:
         return f"epoch {self.run.epoch}, batch {partial.batches + 1} of {self.batches}"
 
-    def not_finite(self, number: float, where: str) -> None:
+    def not_finite(self, number: float, where: str, finite: bool) -> None:
+        """Warns or raises as on_nan says. finite: whether the batch's samples and targets are."""
         message = f"{where}: the loss is {number!r}"
         if self.on_nan == "raise":
             raise FloatingPointError(f"{message}; the parameters are those before this batch")
         if self.on_nan == "warn" and not self.warned:
             self.warned = True
             # the frames between: step, epoch, all, fit, Module.fit
-            warnings.warn(f"{message}; a smaller learning rate, or clip_norm=, may help", RuntimeWarning, stacklevel=7)
+            advice = "a smaller learning rate, or clip_norm=, may help" if finite else "some of the data are not finite"
+            warnings.warn(f"{message}; {advice}", RuntimeWarning, stacklevel=7)
 
     def row(self, partial: Partial) -> dict[str, float]:
         """What there is to say of an epoch whose batches are done."""
@@ -280,8 +291,12 @@ class _Loop:
         loss, right = 0.0, 0
         for start in range(0, len(rows), self.size):
             wanted = targets[start : start + self.size]
-            outputs = [_detached(self.run.model(x)) for x in rows[start : start + self.size]]
-            loss += self.loss(outputs, wanted).data * (len(wanted) / len(rows))
+            try:
+                outputs = [_detached(self.run.model(x)) for x in rows[start : start + self.size]]
+                total = self.loss(outputs, wanted)
+            except OverflowError as error:
+                raise FloatingPointError(f"epoch {self.run.epoch}, validation: training diverges: {error}") from error
+            loss += total.data * (len(wanted) / len(rows))
             if self.task is not None:
                 for output, target in zip(outputs, wanted):
                     right += correct(self.task, _plain(output), target)
@@ -375,6 +390,8 @@ def fit(
         theirs = _samples.as_targets(validation[1], len(their_rows), "validation y", "validation X")
         held = (their_rows, checked_targets(loss_name, theirs, outputs, "validation y"))
     elif validation is not None:
+        if isinstance(validation, str) or not hasattr(type(validation), "__float__"):
+            raise TypeError(f"validation must be (X, y), or a fraction between 0 and 1, not {validation!r:.100}")
         train, test = _split(_checks.as_float(validation, "validation"), len(rows), seed)
         held = ([rows[i] for i in test], [targets[i] for i in test])
         rows, targets = [rows[i] for i in train], [targets[i] for i in train]
@@ -406,6 +423,7 @@ def fit(
     loop.penalty = _penalty(penalty, parameters)
     loop.clip = _clipping(stepper, parameters, clip_value, clip_norm)
     done = len(history) * loop.batches + (history.partial.batches if history.partial else 0)
+    history._check_columns(loop.task is not None, held is not None)
     bar = Progress(progress, last, loop.batches, done)
 
     history.settings, history.interrupted, history.stopped, history._optimizer = settings, False, "", stepper
@@ -434,6 +452,8 @@ def checked_targets(loss: str | None, targets: list[Any], outputs: int | None, w
     task = TASKS[loss]
     if outputs is None or task.of_classes:
         targets = _samples.without_columns(targets)
+    elif outputs == 1:
+        targets = [y if isinstance(y, list) else [y] for y in targets]
     for i, y in enumerate(targets):
         task.check(y, outputs, f"{what}[{i}]")
     return targets
@@ -443,6 +463,8 @@ def _penalty(given: Any, parameters: list[Any]) -> Callable[[Any], Any] | None:
     """The penalty as a function of the model. A number is the weight of the sum of the parameters' squares."""
     if given is None or callable(given):
         return given  # type: ignore[no-any-return]
+    if isinstance(given, str):
+        raise TypeError(f"penalty must be a number, or a function of the model, not {given!r}")
     weight = _checks.as_float(given, "penalty")
     if not weight >= 0.0:
         raise ValueError(f"penalty must be at least 0, or a function of the model, not {given!r}")

@@ -146,10 +146,10 @@ def test_what_cannot_be_resumed():
         with pytest.raises(ValueError, match=message):
             model.fit(X, CLASSES, **{**FIT, **wrong}, resume=history)
     loaded = History.from_dict(history.to_dict())
-    with pytest.raises(ValueError, match="a history from a file needs optimizer="):
+    with pytest.raises(ValueError, match="a history from a file, or a copy, needs optimizer="):
         model.fit(X, CLASSES, **FIT, resume=loaded)
     assert numbers(model) == before
-    with pytest.raises(ValueError, match="after epochs with loss, accuracy, validation_loss"):
+    with pytest.raises(ValueError, match="resume= has epochs without 'validation_accuracy'"):
         model.fit(X, CLASSES, **dict(FIT, validation=(X[:3], CLASSES[:3]), epochs=3), resume=_without(model))
 
 
@@ -409,3 +409,17 @@ def test_a_best_only_checkpoint_remembers_what_was_best(tmp_path):
     path = tmp_path / "{epoch}.npz"
     model.fit(X, CLASSES, **FIT, resume=history, callbacks=[script, Checkpoint(path, best_only=True)])
     assert [p.name for p in tmp_path.iterdir()] == ["4.npz"]
+
+
+def test_a_checkpoint_that_cannot_be_written_is_noticed_before_the_first_step(backend, tmp_path):
+    model = small(backend, 3, 2)
+    before = numbers(model)
+    last_layer = optim.SGD(model.layers[1])
+    for path, optimizer, message in [
+        ("run.pkl", None, "must end in .npz or .safetensors"),
+        ("run.npz", last_layer, "has other parameters than the model"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            model.fit(X, CLASSES, loss="cross_entropy", optimizer=optimizer, callbacks=[Checkpoint(tmp_path / path)])
+        assert numbers(model) == before
+    assert list(tmp_path.iterdir()) == []

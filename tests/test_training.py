@@ -228,7 +228,7 @@ WRONG = [
     ({"seed": "x"}, TypeError, "seed must be an integer or None"),
     ({"validation": 1.5}, ValueError, "a fraction between 0 and 1, not 1.5"),
     ({"validation": 0.001}, ValueError, "leaves none to hold out"),
-    ({"validation": "x"}, TypeError, "validation must be a number"),
+    ({"validation": "x"}, TypeError, "validation must be \\(X, y\\), or a fraction"),
     ({"validation": ([[1.0]], [1])}, ValueError, r"validation X\[0\] has 1 input, but those trained on have 2"),
     ({"validation": (X, Y[:3])}, ValueError, "validation X has 22 samples, but validation y has 3"),
     ({"validation": (X, CLASSES)}, ValueError, r"validation y\[\d+\] must be -1 or 1, not 0"),
@@ -523,3 +523,72 @@ def test_the_losses_of_functions_and_numbers_agree():
     model.fit(X, Y, loss=lambda o, t: functions.sum([(a - b) ** 2 for a, b in zip(o, t)]), epochs=1)
     with pytest.raises(ValueError, match="say what to minimise"):
         model.fit(X, Y, epochs=1)
+
+
+# ---- what users get wrong ----
+
+
+def test_resuming_with_other_columns_is_noticed_before_the_first_step(backend):
+    model = small(backend)
+    history = model.fit(X, Y, loss="hinge", epochs=1)
+    before = numbers(model)
+    for changed, column in (({"validation": 0.25}, "validation_loss"), ({"loss": "mse"}, "accuracy")):
+        with pytest.raises(ValueError, match=f"resume= has epochs with(out)? '{column}'"):
+            model.fit(X, Y, **{"loss": "hinge", "epochs": 2, "resume": history, **changed})
+        assert numbers(model) == before
+        assert (len(history), history.partial) == (1, None)
+
+
+def test_a_history_of_another_model_is_noticed(backend):
+    history = small(backend).fit(X, Y, loss="hinge", epochs=1)
+    with pytest.raises(ValueError, match="moves none of the model's parameters"):
+        small(backend).fit(X, Y, loss="hinge", epochs=2, resume=history)
+
+
+def test_a_validation_loss_beyond_the_floats_says_where(backend):
+    with pytest.raises(FloatingPointError, match=r"epoch 1, validation: training diverges: .* too large"):
+        small(backend, 1).fit(X, Y, loss="mse", epochs=2, validation=([[1e200, 1e200]], [0.0]))
+
+
+@pytest.mark.parametrize("where", [0, 1])
+def test_a_nan_in_the_data_is_not_blamed_on_the_learning_rate(where):
+    data = [[[0.0, 1.0], [1.0, 0.0]], [0.5, 1.5]]
+    data[where][1] = [math.nan, 1.0] if where == 0 else math.nan
+    with pytest.warns(RuntimeWarning, match="epoch 1, batch 1 of 1: the loss is nan; some of the data are not finite"):
+        small("python").fit(*data, loss="mse", epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        ({"X": [0.0, 1.0]}, TypeError, r"X\[0\]: .* not float; give one list of inputs a sample, so \[\[\.\.\.\]\]"),
+        ({"X": [[0.0, 10**400], [1.0, 0.0]]}, ValueError, r"X\[0\]\[1\] is too large for a float"),
+        ({"y": [1, 10**400]}, ValueError, r"y\[1\] is too large for a float"),
+        ({"X": [{0.0, 1.0}, {1.0, 2.0}]}, TypeError, r"X\[0\] must be a number, not set"),
+        ({"X": [{"a": 1.0, "b": 1.0}] * 2}, TypeError, r"X\[0\] must be a number, not dict"),
+        ({"X": np.zeros((2, 2), "M8[D]")}, TypeError, r"X\[0\]\[0\] must be a number, not datetime64"),
+        ({"y": [[1], 1]}, ValueError, r"y\[0\] has 1 target, but the model gives one output"),
+        ({"callbacks": 5}, TypeError, "callbacks must be a list of Callbacks .* not int"),
+        ({"validation": ([[0.0, 1.0]],)}, TypeError, r"validation must be \(X, y\), or a fraction .* not \(\["),
+        ({"validation": "0.2"}, TypeError, r"validation must be \(X, y\), or a fraction .* not '0.2'"),
+        ({"penalty": "l2"}, TypeError, "penalty must be a number, or a function of the model, not 'l2'"),
+    ],
+)
+def test_messages_that_say_what_to_do(wrong, error, message):
+    given = {"X": [[0.0, 1.0], [1.0, 0.0]], "y": [1, 0], **wrong}
+    with pytest.raises(error, match=message):
+        small("python").fit(given.pop("X"), given.pop("y"), loss="mse", epochs=1, **given)
+
+
+def test_a_list_of_one_output_takes_plain_targets(backend):
+    class Column(Module):
+        def __init__(self):
+            self.layer = Layer(2, 1, activation="linear", seed=1, backend=backend)
+
+        def __call__(self, x):
+            return [self.layer(x)]
+
+    plain, column = Layer(2, 1, activation="linear", seed=1, backend=backend), Column()
+    for loss, y in (("mse", Y), ("binary_cross_entropy_with_logits", CLASSES)):
+        same(plain.fit(X, y, loss=loss, epochs=2), column.fit(X, y, loss=loss, epochs=2))
+        assert column.score(X, y) == plain.score(X, y)
