@@ -233,6 +233,8 @@ class Module:
         """
         import numpy as np
 
+        if not isinstance(state, Mapping):
+            raise TypeError(f"a state is a dict of arrays by name, not {type(state).__name__}")
         arrays = self._arrays()
         problems = {
             "missing": [name for name in arrays if name not in state],
@@ -243,8 +245,11 @@ class Module:
             raise KeyError(f"the state does not fit {type(self).__name__}; {details}")
         updates: list[tuple[Any, float]] = []
         for name, array in arrays.items():
-            given = np.asarray(state[name])
             shape = regular_shape(array)
+            try:
+                given = np.asarray(state[name])
+            except ValueError:
+                raise ValueError(f"{name} must have shape {shape}, but its rows differ in length") from None
             if given.dtype.kind not in "fiub":
                 raise TypeError(f"{name} must be numbers, not an array of {given.dtype}")
             if given.shape != shape:

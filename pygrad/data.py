@@ -228,6 +228,8 @@ def load_digits() -> tuple[NDArray[Any], NDArray[Any]]:
 
 def _taken(x: Any, indices: list[int]) -> Any:
     """The entries at these indices: an array of an array, a list of any other sequence."""
+    if hasattr(x, "iloc"):
+        return x.iloc[indices]  # pandas takes x[i] for a name, not a place
     return x[indices] if hasattr(x, "ndim") else [x[i] for i in indices]
 
 
@@ -241,7 +243,8 @@ def train_test_split(
     seed: of the generator; None for a different split each time.
     stratify: whether each label is parted in that share, so that both parts hold labels alike; rounded label by label.
 
-    Returns (X_train, X_test, y_train, y_test), as scikit-learn does: lists, or arrays where arrays were given.
+    Returns (X_train, X_test, y_train, y_test), as scikit-learn does: lists, or arrays or data frames where such
+    were given.
 
     Raises ValueError for lengths that differ, for a share not between 0 and 1, and where a part would be empty.
     """

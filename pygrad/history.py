@@ -59,12 +59,14 @@ class History:
     def __getitem__(self, key: str | int) -> Any:
         """The column of a name, or the row of an index (from 0; -1 is the last) as a dict.
 
-        Raises KeyError naming the columns there are, or IndexError.
+        Raises KeyError naming the columns there are, IndexError, or TypeError for anything else.
         """
         if isinstance(key, str):
             if key not in self.columns:
                 raise KeyError(f"no column {key!r}: there are {', '.join(self.columns) or 'none yet'}")
             return self.columns[key]
+        if not hasattr(type(key), "__index__"):
+            raise TypeError(f"a History takes the name of a column or the index of an epoch, not {key!r}")
         count = len(self)
         if not -count <= key < count:
             raise IndexError(f"no epoch at index {key}: there are {count}")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _checks
+from . import _checks, _samples
 
 _VALIDATION = ("validation_", "val_")
 _LOG_RANGE = 20.0  # a loss that falls by more than this factor is plotted on a logarithmic axis
@@ -42,7 +42,7 @@ def decision_boundary(
 
     Raises ValueError for wrong shapes or labels, ImportError if matplotlib is not installed.
     """
-    samples, labels = _samples(X, y)
+    samples, labels = _points(X, y)
     if _checks.size(steps, "steps") < 2:
         raise ValueError(f"steps must be at least 2, not {steps}")
     low, high = samples.min(axis=0) - padding, samples.max(axis=0) + padding
@@ -137,10 +137,19 @@ def _right_axes(ax: Any, count: int) -> list[Any]:
 # ---- the decision boundary ----
 
 
-def _samples(X: Any, y: Any) -> tuple[Any, Any]:
+def _data(x: Any) -> Any:
+    """The number that a Value holds; anything else as it is."""
+    return x.data if _checks.is_value(x) else x
+
+
+def _points(X: Any, y: Any) -> tuple[Any, Any]:
     """X and y as arrays of floats."""
-    samples = np.array([[float(x) for x in row] for row in X], dtype=float)
-    labels = np.array([float(k) for k in np.asarray(y, dtype=object).ravel()], dtype=float)
+    rows = _samples.as_rows([[_data(x) for x in row] for row in X], "X")
+    samples = np.array(rows, dtype=float)
+    flat = np.asarray(y, dtype=object).ravel()
+    labels = np.array([_checks.as_float(_data(k), f"y[{i}], a label,") for i, k in enumerate(flat)], dtype=float)
+    if not np.all(np.isfinite(samples)):
+        raise ValueError(f"X[{int(np.argmin(np.isfinite(samples).all(axis=1)))}] is not finite: it cannot be drawn")
     if samples.ndim != 2 or samples.shape[1] != 2 or not len(samples):
         raise ValueError(f"X must hold samples of two features, shape (n, 2), not {samples.shape}")
     if len(labels) != len(samples):
@@ -150,9 +159,7 @@ def _samples(X: Any, y: Any) -> tuple[Any, Any]:
 
 def _scores(output: Any) -> list[float]:
     """One model output as a list of floats."""
-    if _checks.is_value(output):
-        output = output.data
-    return [float(s) for s in np.asarray(output, dtype=object).ravel()]
+    return [float(s) for s in np.asarray(_data(output), dtype=object).ravel()]
 
 
 def _threshold(scores: Any, labels: Any, given: float | None) -> float:

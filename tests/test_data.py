@@ -267,3 +267,29 @@ def test_wrong_uses_of_standardize():
     ]:
         with pytest.raises(ValueError, match=message):
             standardize(*wrong)
+
+
+def test_data_frames_are_split_by_place_not_by_name():
+    class Frame(list):
+        """Stands for pandas, whose x[...] takes names."""
+
+        ndim = 2
+
+        @property
+        def iloc(self):
+            return self
+
+        def __getitem__(self, i):
+            return Frame(list.__getitem__(self, k) for k in i) if isinstance(i, list) else list.__getitem__(self, i)
+
+    class Named(Frame):
+        def __getitem__(self, i):
+            raise KeyError(i)
+
+        @property
+        def iloc(self):
+            return Frame(self)
+
+    X, y = [[i, -i] for i in range(10)], list(range(10))
+    expected = train_test_split(X, y)
+    assert list(map(list, train_test_split(Named(X), Named(y)))) == list(map(list, expected))

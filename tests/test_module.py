@@ -476,3 +476,11 @@ def test_summary_of_layers(backend):
     assert "Layer 2 -> 2, max, relu" in text
     assert "Layer without neurons" in text
     assert "Layer of 1" in text
+
+
+def test_a_state_that_is_none_says_so(backend):
+    model = MLP(2, 2, 1, backend=backend)
+    with pytest.raises(TypeError, match="a state is a dict of arrays by name, not NoneType"):
+        model.load_state_dict(None)
+    with pytest.raises(ValueError, match=r"layers.0.weight must have shape \(2, 2\), but its rows differ in length"):
+        model.load_state_dict({**model.state_dict(), "layers.0.weight": [[1, 2], [1]]})

@@ -112,7 +112,7 @@ def test_given_axes_are_used_and_no_figure_made():
 def test_boundary_errors_leave_no_figure():
     def cases():
         yield "shape", lambda: plot.decision_boundary(lambda p: 0, [[1.0, 2.0, 3.0]], [1])
-        yield "shape", lambda: plot.decision_boundary(lambda p: 0, [], [])
+        yield "no samples", lambda: plot.decision_boundary(lambda p: 0, [], [])
         yield "4 samples, but y has 3 labels", lambda: plot.decision_boundary(lambda p: 0, X, [1, 2, 3])
         yield "one score, but y has 3 different", lambda: plot.decision_boundary(lambda p: 0, X, [0, 1, 2, 0])
         yield "labels run from 0 to 1: not 2.0", lambda: plot.decision_boundary(lambda p: p, X, [0, 1, 2, 0])
@@ -240,3 +240,17 @@ def test_without_matplotlib_the_extra_is_named():
         "else: raise SystemExit('no ImportError')\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        ([[0, 1], [1]], [1, 0], r"X\[1\] has 1 input, but X\[0\] has 2 inputs"),
+        ([[0, 1], [math.nan, 1]], [1, 0], r"X\[1\] is not finite"),
+        ([[0, 1], [1, 0]], ["a", "b"], r"y\[0\], a label, must be a number, not str"),
+        ([[0, "a"], [1, 0]], [1, 0], r"X\[0\]\[1\] must be a number, not str"),
+    ],
+)
+def test_samples_that_cannot_be_drawn(X, y, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        plot.decision_boundary(lambda x: x[0], X, y)

@@ -423,3 +423,11 @@ def test_a_checkpoint_that_cannot_be_written_is_noticed_before_the_first_step(ba
             model.fit(X, CLASSES, loss="cross_entropy", optimizer=optimizer, callbacks=[Checkpoint(tmp_path / path)])
         assert numbers(model) == before
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("key", [slice(0, 1), 1.0, None])
+def test_what_a_history_is_not_asked_by(key):
+    history = small("python").fit(X, Y, loss="hinge", epochs=1)
+    for h in (history, History()):
+        with pytest.raises(TypeError, match="takes the name of a column or the index of an epoch, not"):
+            h[key]
