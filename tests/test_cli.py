@@ -124,7 +124,8 @@ def test_run_of_a_missing_script(command, tmp_path):
 def test_wrong_command_lines(command):
     for arguments, message in [
         (["fly"], "invalid choice"), (["demo", "--steps", "0"], "must be at least 1"),
-        (["demo", "--steps", "x"], "invalid"), (["info", "--backend", "fast"], "invalid choice"), ([], "usage"),
+        (["demo", "--steps", "x"], "an integer, not 'x'"), (["info", "--backend", "fast"], "invalid choice"),
+        ([], "usage"),
     ]:  # fmt: skip
         out = command(*arguments)
         assert out.returncode == 2

@@ -196,7 +196,8 @@ class History:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda e, x: {"epoch": e, "loss": x}, lambda e, x: Epoch(e, x, "n"), Record, Slotted], ids=str
+    "make", [lambda e, x: {"epoch": e, "loss": x}, lambda e, x: Epoch(e, x, "n"), Record, Slotted],
+    ids=["mapping", "tuple", "object", "slots"],
 )
 def test_curves_of_epochs(make):
     axes = plot.loss_curves(History([make(10, 3.0), make(20, 2.0)]))
