@@ -34,11 +34,7 @@ class Updates:
 
     @classmethod
     def _ids(cls, values: Sequence[Any]) -> Any:
-        if not isinstance(values, (list, tuple)):
-            raise TypeError(f"_ids: expected a list or tuple of Values, not {type(values).__name__}")
-        for v in values:
-            if not isinstance(v, cls):
-                raise TypeError(f"_ids: expected a Value of the same backend, not {type(v).__name__}")
+        _updates.need_values(values, cls)
         return ffi.new(_TOKEN, [v._id for v in values])
 
     @classmethod

@@ -113,6 +113,15 @@ RULES: dict[str, Rule] = {
 # ---- what every backend checks ----
 
 
+def need_values(values: object, value_type: type) -> None:
+    """Raises TypeError unless values is a list or tuple of Values of that type."""
+    if not isinstance(values, (list, tuple)):
+        raise TypeError(f"_ids: expected a list or tuple of Values, not {type(values).__name__}")
+    for v in values:
+        if not isinstance(v, value_type):
+            raise TypeError(f"_ids: expected a Value of the same backend, not {type(v).__name__}")
+
+
 def bad_token() -> TypeError:
     """The error for what _ids has not given."""
     return TypeError("a token that Value._ids gave was expected")
@@ -161,11 +170,7 @@ class Updates:
     @classmethod
     def _ids(cls, values: Sequence[Any]) -> Any:
         """The token. Raises TypeError for what is no Value of this backend."""
-        if not isinstance(values, (list, tuple)):
-            raise TypeError(f"_ids: expected a list or tuple of Values, not {type(values).__name__}")
-        for v in values:
-            if not isinstance(v, cls):
-                raise TypeError(f"_ids: expected a Value of the same backend, not {type(v).__name__}")
+        need_values(values, cls)
         return tuple(values)
 
     @classmethod
