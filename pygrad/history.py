@@ -131,8 +131,7 @@ class History:
         """Draws the losses and the other metrics by epoch with matplotlib (see pygrad.plot.loss_curves)."""
         from . import plot
 
-        shown = {k: v for k, v in self.columns.items() if k not in ("seconds", "learning_rate")}
-        return plot.loss_curves(shown, ax=ax)
+        return plot.loss_curves(self, ax=ax)
 
     def __str__(self) -> str:
         """A table; of a long history the first and last epochs."""

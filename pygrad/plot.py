@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import _checks, _samples
+from .history import History
 
 _VALIDATION = ("validation_", "val_")
 _LOG_RANGE = 20.0  # a loss that falls by more than this factor is plotted on a logarithmic axis
@@ -66,9 +67,9 @@ def decision_boundary(
 def loss_curves(history: Any, *, ax: Any = None) -> list[Any]:
     """Plots how losses, accuracies and other metrics went, epoch by epoch. Returns the Axes, the loss's first.
 
-    history: a mapping from a metric's name to one number an epoch; or something with `epochs`, a sequence of
-    mappings or of objects with attributes. None and nan are gaps. A name that starts with 'validation_' goes into
-    the plot of the name without it. An 'epoch' among them numbers the epochs; otherwise they count from 1.
+    history: what fit gave; a mapping from a metric's name to one number an epoch; or something with `epochs`, a
+    sequence of mappings or of objects with attributes. None and nan are gaps. A name that starts with 'validation_'
+    goes into the plot of the name without it. An 'epoch' among them numbers the epochs; otherwise they count from 1.
     ax: the Axes to use: the first metric on the left axis, others on axes at the right. By default a new figure,
     made by pyplot so that a notebook shows it, with one plot a metric below each other.
 
@@ -206,9 +207,15 @@ def _several_classes(ax: Any, across: Any, up: Any, scores: Any, labels: Any) ->
 # ---- the curves ----
 
 
+_NO_METRICS = ("learning_rate", "seconds")
+"""Columns of a History that say how it was trained, not how well."""
+
+
 def _series(history: Any) -> dict[str, list[float]]:
     """The numbers of each metric, one an epoch."""
-    if not isinstance(history, Mapping):
+    if isinstance(history, History):
+        history = {name: numbers for name, numbers in history.columns.items() if name not in _NO_METRICS}
+    elif not isinstance(history, Mapping):
         rows = [_fields(row) for row in history.epochs]
         names = dict.fromkeys(name for row in rows for name in row)
         history = {name: [row.get(name) for row in rows] for name in names}

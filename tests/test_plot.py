@@ -255,3 +255,13 @@ def test_without_matplotlib_the_extra_is_named():
 def test_samples_that_cannot_be_drawn(X, y, message):
     with pytest.raises((TypeError, ValueError), match=message):
         plot.decision_boundary(lambda x: x[0], X, y)
+
+
+def test_curves_of_what_fit_gave():
+    model = MLP(1, [2, 1], seed=1)
+    X, y = [[0.0], [1.0]], [-1, 1]
+    history = model.fit(X, y, loss="hinge", epochs=3, validation=(X, y), progress=False)
+    names = ("loss", "accuracy", "validation_loss", "validation_accuracy")
+    expected = {name.replace("_", " "): ([1, 2, 3], history[name]) for name in names}
+    for axes in (plot.loss_curves(history), history.plot()):
+        assert lines_of(axes) == expected

@@ -10,7 +10,6 @@ import signal
 
 import pytest
 
-import pygrad
 from pygrad import losses, optim, saving, schedules
 from pygrad.callbacks import Callback, Checkpoint, EarlyStopping
 from pygrad.history import History
@@ -289,19 +288,6 @@ def test_history_as_json():
                   {**good, "columns": {"loss": ["x"]}}, {**good, "partial": 3}]:  # fmt: skip
         with pytest.raises(ValueError, match=r"not a history|could not convert"):
             History.from_dict(wrong)
-
-
-def test_history_draws_the_curves(monkeypatch):
-    import types
-
-    drawn = []
-    plot = types.SimpleNamespace(loss_curves=lambda curves, ax=None: drawn.append((curves, ax)) or "axes")
-    monkeypatch.setattr(pygrad, "plot", plot, raising=False)
-    _, history = uninterrupted("c")
-    assert history.plot(ax=3) == "axes"
-    ((curves, ax),) = drawn
-    assert list(curves) == ["loss", "accuracy", "validation_loss", "validation_accuracy"]
-    assert (curves["loss"], ax) == (history["loss"], 3)
 
 
 # ---- early stopping ----
