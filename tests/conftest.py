@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -72,3 +73,10 @@ def path(tmp_path: Path, suffix: str) -> Path:
 def bits(x: float) -> int:
     """The 64 bits of a float; every nan counts as the same (IEEE 754 leaves its sign and payload open)."""
     return struct.unpack("<Q", struct.pack("<d", x if x == x else float("nan")))[0]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c():
+    """A shell starts its background jobs with SIGINT ignored, and so would be what the tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
