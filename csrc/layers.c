@@ -135,8 +135,8 @@ static void weighted_sums(const pg_layer *layer, const double *x, double *z) {
     }
 }
 
-/* The activation's node for each of n dot nodes, in place. Gives how many it could make; *status says why not all. */
-static uint32_t activate(const pg_layer *layer, pg_id *ids, uint32_t n, int *status) {
+/* The activation's node for each of n dot nodes, in place; on error for the first ones only. */
+static int activate(const pg_layer *layer, pg_id *ids, uint32_t n) {
     pg_arena *arena = layer->arena;
     int op = layer->activation, relu = op == PG_OP_RELU;
     int constant = op != 0 && pg_op_describe(op)->kind == PG_KIND_CONSTANT;
@@ -144,14 +144,11 @@ static uint32_t activate(const pg_layer *layer, pg_id *ids, uint32_t n, int *sta
         pg_result made = relu       ? pg_apply_unary(arena, PG_OP_RELU, ids[j])
                          : constant ? pg_apply_number(arena, op, ids[j], layer->constant, 0, 1)
                                     : pg_apply_unary(arena, op, ids[j]);
-        if (made < 0) {
-            *status = (int)made;
-            return j;
-        }
+        if (made < 0) return (int)made;
         arena->nodes[ids[j]].refs--; /* the caller's count; the activation holds it */
         ids[j] = PG_RESULT_ID(made);
     }
-    return n;
+    return PG_OK;
 }
 
 /* Gives back the caller's counts. */
@@ -180,7 +177,7 @@ static int apply(const pg_layer *layer, const pg_id *x, const double *inputs, do
         out[made] = id;
     }
     pg_list_drop(arena, list); /* the neurons have it now */
-    if (status == PG_OK) (void)activate(layer, out, made, &status);
+    if (status == PG_OK) status = activate(layer, out, made);
     if (status != PG_OK) drop_ids(arena, out, made);
     return status;
 }

@@ -124,6 +124,16 @@ def fraction(x: Any, what: str) -> float:
     return number
 
 
+def as_class(y: Any, what: str) -> int:
+    """The class that an integer, or a whole float, stands for. Raises TypeError naming `what` for anything else."""
+    if isinstance(y, float) and y.is_integer():
+        return int(y)
+    try:
+        return operator.index(y)
+    except TypeError:
+        raise TypeError(f"{what} must be an integer class, not {y!r}") from None
+
+
 def bad_count(what: str, expected: int, got: int) -> ValueError:
     """The error for a wrong number of inputs."""
     return ValueError(f"{what} takes {expected} input{'s' if expected != 1 else ''}, but got {got}")

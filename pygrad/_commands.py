@@ -23,7 +23,7 @@ from . import _csv
 from ._atomic import replacing
 from ._csv import CsvFile, DataError
 from ._recipe import REGRESSION, Recipe, Target, columns_in, mean_and_scale
-from ._tasks import TASKS
+from ._tasks import TASKS, plain
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
 
@@ -395,6 +395,4 @@ def _write(file: CsvFile, columns: list[int], recipe: Recipe, model: Any, out: T
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(recipe.prediction_header())
     for row in file:
-        output = model(recipe.scaled(file.numbers(row, columns)))
-        numbers = [v.data for v in output] if isinstance(output, list) else output.data
-        writer.writerow(recipe.prediction(numbers))
+        writer.writerow(recipe.prediction(plain(model(recipe.scaled(file.numbers(row, columns))))))

@@ -424,10 +424,9 @@ def nested(given: Any, shape: tuple[int, ...], what: str) -> Any:
         """None for ragged lists."""
         if is_value(x) or not hasattr(x, "__len__") or isinstance(x, (str, bytes)) or getattr(x, "ndim", 1) == 0:
             return ()
-        shapes = {measured(item) for item in x}
-        if len(shapes) > 1 or None in shapes:
-            return None
-        return (len(x), *(shapes.pop() if shapes else ()))  # type: ignore[misc]
+        shapes = {measured(item) for item in x} or {()}
+        inner = shapes.pop()
+        return None if shapes or inner is None else (len(x), *inner)
 
     def listed(x: Any, depth: int) -> Any:
         return [listed(item, depth - 1) for item in x] if depth else x

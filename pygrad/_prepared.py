@@ -51,7 +51,7 @@ def _noticed(name: str) -> Callable[..., Any]:
     return mutate
 
 
-class Watched(list):  # type: ignore[type-arg]
+class Watched(list[Any]):
     """A list like any other; calls changed() when an item is set, added, moved or taken away."""
 
     for _name in (

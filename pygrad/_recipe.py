@@ -94,6 +94,21 @@ class Recipe:
         """The name of the class that a label stands for."""
         return self.classes[(label + 1) // 2 if self.loss == "hinge" else label]
 
+    def target_from(self, output: Any) -> Any:
+        """What an output says of the target column: the name of a class; for regression the number."""
+        task = TASKS[self.loss]
+        if task.label is None:
+            return output * self.target_scale + self.target_mean
+        return self.class_of(task.label(output))
+
+    def probabilities(self, output: Any) -> list[float]:
+        """The probability of each class. Raises ValueError where the loss gives none."""
+        task = TASKS[self.loss]
+        if task.probability is None:
+            raise ValueError(f"a model trained with {self.loss} gives no probabilities")
+        p = task.probability(output)
+        return p if isinstance(p, list) else [1.0 - p, p]
+
     def prediction_header(self) -> list[str]:
         """The names of the columns of predictions."""
         known = self.classes if TASKS[self.loss].probability is not None else []
@@ -101,14 +116,11 @@ class Recipe:
 
     def prediction(self, output: Any) -> list[str]:
         """A row of predictions, from what the model gave."""
-        task = TASKS[self.loss]
-        if task.label is None:
-            return [repr(output * self.target_scale + self.target_mean)]
-        cells = [self.class_of(task.label(output))]
-        if task.probability is not None:
-            p = task.probability(output)
-            cells += [repr(x) for x in (p if isinstance(p, list) else [1.0 - p, p])]
-        return cells
+        found = self.target_from(output)
+        if not self.classes:
+            return [repr(found)]
+        probabilities = self.probabilities(output) if TASKS[self.loss].probability is not None else []
+        return [found, *map(repr, probabilities)]
 
 
 def columns_in(file: CsvFile, recipe: Recipe) -> list[int]:

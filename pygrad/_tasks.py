@@ -1,19 +1,25 @@
 """What each named loss means for its user: which targets it takes, the labels and probabilities of its outputs.
 
-Plain numbers only: an output is a float, or a list of floats where the model gives several. The losses themselves are
+An output here is a float, or a list of floats where the model gives several (see plain). The losses themselves are
 pygrad.losses; a loss of the user's own has no entry here, so its outputs have no labels.
 """
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from . import functions
+from ._checks import as_class, is_value
+from .nn import Softmax
 
 Output = Any
 """A float, or a list of floats."""
+
+
+def plain(output: Any) -> Output:
+    """The numbers of what a model gave: of a Value, or of a list of them."""
+    return output.data if is_value(output) else [v.data for v in output]
 
 
 def _argmax(scores: list[float]) -> int:
@@ -39,11 +45,6 @@ def _positive(output: Output) -> Any:
 
 def _sign(output: Output) -> Any:
     return _each(lambda x: 1 if x > 0.0 else -1, output)
-
-
-def _softmax(logits: list[float]) -> list[float]:
-    total = functions.logsumexp(logits)
-    return [functions.exp(x - total) for x in logits]
 
 
 # ---- targets ----
@@ -99,12 +100,7 @@ def _sign_targets(y: Any, outputs: int | None, what: str) -> None:
 def _class_target(y: Any, outputs: int | None, what: str) -> None:
     if outputs is None:
         raise ValueError("this loss needs a model with one output a class, but this one gives a single output")
-    if isinstance(y, float) and y.is_integer():
-        y = int(y)
-    try:
-        index = operator.index(y)
-    except TypeError:
-        raise TypeError(f"{what} must be an integer class, not {y!r}") from None
+    index = as_class(y, what)
     if not 0 <= index < outputs:
         raise ValueError(f"{what} is {index}, but the model's {outputs} outputs are for the classes 0 to {outputs - 1}")
 
@@ -139,7 +135,7 @@ TASKS: dict[str, Task] = {
     "sse": Task(_real_targets),
     "binary_cross_entropy": Task(_fraction_targets, _above_half, _same),
     "binary_cross_entropy_with_logits": Task(_fraction_targets, _positive, _sigmoid),
-    "cross_entropy": Task(_class_target, _argmax, _softmax, True),
+    "cross_entropy": Task(_class_target, _argmax, Softmax(), True),
     "hinge": Task(_sign_targets, _sign),
     "multiclass_hinge": Task(_class_target, _argmax, None, True),
 }

@@ -133,12 +133,12 @@ def need_attribute(what: object) -> None:
         raise ValueError(f"'data' or 'grad' was expected, not {what!r}")
 
 
-def need_doubles(memory: object, kind: type, count: int) -> None:
+def need_doubles(memory: object, kind: type[bytes | bytearray], count: int) -> None:
     """Raises TypeError unless memory is of this type, ValueError unless it has room for just so many doubles."""
     if not isinstance(memory, kind):
         raise TypeError(f"{kind.__name__} of doubles was expected, not {type(memory).__name__}")
-    if len(memory) != 8 * count:  # type: ignore[arg-type]
-        raise ValueError(f"{8 * count} bytes of doubles were expected, not {len(memory)}")  # type: ignore[arg-type]
+    if len(memory) != 8 * count:
+        raise ValueError(f"{8 * count} bytes of doubles were expected, not {len(memory)}")
 
 
 def need_settings(rule: str, expected: int, given: Sequence[float]) -> None:

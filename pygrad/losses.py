@@ -10,12 +10,11 @@ and targets may be lists, tuples, arrays or iterators; a single sample may stand
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from . import _checks, functions
-from ._checks import is_value
+from ._checks import as_class, is_value
 
 LEAST_PROBABILITY = math.exp(-100.0)
 """binary_cross_entropy takes no logarithm of less, so no sample costs more than 100 (as torch)."""
@@ -159,12 +158,7 @@ def _classes(outputs: Any, targets: Any, what: str) -> list[tuple[list[Any], int
 
 
 def _class_index(given: Any, count: int, what: str, sample: int) -> int:
-    if isinstance(given, float) and given.is_integer():
-        given = int(given)
-    try:
-        index = operator.index(given)
-    except TypeError:
-        raise TypeError(f"{what}: the target of sample {sample} must be an integer class, not {given!r}") from None
+    index = as_class(given, f"{what}: the target of sample {sample}")
     if not 0 <= index < count:
         raise ValueError(f"{what}: the target of sample {sample} is {index}, but the classes are 0 to {count - 1}")
     return index

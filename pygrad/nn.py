@@ -35,7 +35,8 @@ def _activation(given: Any, what: str) -> Activation:
         return given
     if not callable(given):
         raise TypeError(f"{what} must be a name or a function of a Value, not {type(given).__name__}")
-    return given  # type: ignore[no-any-return]
+    function: Callable[[Any], Any] = given
+    return function
 
 
 def _activated(v: Any, activation: Activation) -> Any:
@@ -491,7 +492,7 @@ class Sequential(Module):
         for module in modules:
             if not callable(module):
                 raise TypeError(f"Sequential takes modules and functions, not {type(module).__name__}")
-        self.parts = list(modules)
+        self.parts: list[Any] = list(modules)
 
     def __call__(self, x: Any) -> Any:
         for part in self.parts:
@@ -502,7 +503,7 @@ class Sequential(Module):
         for part in self.parts:
             if not isinstance(part, Module):
                 raise TypeError(f"Sequential has a function of your own ({part!r}), which cannot be described")
-        return {"type": "Sequential", "parts": [part.architecture() for part in self.parts]}  # type: ignore[attr-defined]
+        return {"type": "Sequential", "parts": [part.architecture() for part in self.parts]}
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(repr, self.parts))})"

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import _samples
-from ._checks import is_value
-from ._tasks import TASKS, Task, correct
+from ._tasks import TASKS, Task, correct, plain
 from .training import checked_targets, in_mode, outputs_of, resolved_loss
 
 Array = np.ndarray[Any, Any]
@@ -36,8 +35,7 @@ def _outputs(model: Any, X: Any) -> list[Any]:
     with in_mode(model, False):
         outputs_of(model, rows[0], "X[0]")  # for its errors
         for row in rows:
-            output = model(row)
-            results.append(output.data if is_value(output) else [v.data for v in output])
+            results.append(plain(model(row)))
     return results
 
 

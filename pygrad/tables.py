@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _checks, saving
 from ._recipe import Recipe
-from ._tasks import TASKS
+from ._tasks import plain
 from .training import in_mode
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ class TableModel:
 
     def _outputs(self, rows: Any) -> list[Any]:
         with in_mode(self.model, False):
-            outputs = [self.model(self._recipe.scaled(self._row(row, i))) for i, row in enumerate(rows)]
-        return [[v.data for v in out] if isinstance(out, list) else out.data for out in outputs]
+            return [plain(self.model(self._recipe.scaled(self._row(row, i)))) for i, row in enumerate(rows)]
 
     def _row(self, row: Any, i: int) -> list[float]:
         if isinstance(row, Mapping):
@@ -54,20 +53,14 @@ class TableModel:
 
         Raises ValueError for a row of another length, KeyError for a missing name, TypeError for what is no number.
         """
-        recipe, task = self._recipe, TASKS[self._recipe.loss]
-        if task.label is None:
-            return [out * recipe.target_scale + recipe.target_mean for out in self._outputs(rows)]
-        return [recipe.class_of(task.label(out)) for out in self._outputs(rows)]
+        return [self._recipe.target_from(output) for output in self._outputs(rows)]
 
     def predict_proba(self, rows: Sequence[Any]) -> np.ndarray[Any, Any]:
         """The probability of each class, an array of shape (rows, classes). Raises ValueError where there are none."""
         import numpy as np
 
-        task = TASKS[self._recipe.loss]
-        if task.probability is None:
-            raise ValueError(f"a model trained with {self._recipe.loss} gives no probabilities")
-        found = [task.probability(out) for out in self._outputs(rows)]
-        return np.array([p if isinstance(p, list) else [1.0 - p, p] for p in found]).reshape(-1, len(self.classes))
+        found = [self._recipe.probabilities(output) for output in self._outputs(rows)]
+        return np.array(found, dtype=np.float64).reshape(-1, len(self.classes))
 
     def __repr__(self) -> str:
         return f"TableModel({self.target!r} from {', '.join(map(repr, self.features))})"

@@ -6,6 +6,7 @@ the same bits on every backend, and no graph outlives its batch. What a model gi
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 import time
@@ -18,7 +19,7 @@ from . import _checks, _samples, backends, losses
 from ._checks import is_value
 from ._interrupts import Interrupts
 from ._progress import Progress
-from ._tasks import TASKS, Task, correct
+from ._tasks import TASKS, Task, correct, plain
 from .callbacks import Callback, Run, as_callbacks
 from .history import History, Partial
 
@@ -163,11 +164,6 @@ def in_mode(model: Any, training: bool) -> Iterator[list[Any]]:
 # ---- the loop ----
 
 
-def _plain(output: Any) -> Any:
-    """The numbers of an output."""
-    return output.data if is_value(output) else [v.data for v in output]
-
-
 def _detached(output: Any) -> Any:
     """New leaves with the numbers of an output, so that nothing holds its graph."""
     if is_value(output):
@@ -243,7 +239,7 @@ class _Loop:
         right = 0
         if self.task is not None:
             for output, target in zip(outputs, targets):
-                right += correct(self.task, _plain(output), target)
+                right += correct(self.task, plain(output), target)
         run.optimizer.zero_grad()
         total.backward()
         with self.interrupts:
@@ -299,7 +295,7 @@ class _Loop:
             loss += total.data * (len(wanted) / len(rows))
             if self.task is not None:
                 for output, target in zip(outputs, wanted):
-                    right += correct(self.task, _plain(output), target)
+                    right += correct(self.task, plain(output), target)
         row = {"validation_loss": loss}
         if self.task is not None:
             row["validation_accuracy"] = right / len(rows)
@@ -347,23 +343,23 @@ def fit(
     X: Any,
     y: Any,
     *,
-    loss: Loss | None = None,
-    optimizer: Any = None,
-    lr: Any = None,
-    epochs: int = 100,
-    batch_size: int | None = 32,
-    shuffle: bool = True,
-    seed: int | None = 0,
-    validation: Any = None,
-    callbacks: Any = (),
-    progress: bool | None = None,
-    penalty: Any = None,
-    clip_value: float | None = None,
-    clip_norm: float | None = None,
-    on_nan: str = "warn",
-    resume: History | None = None,
+    loss: Loss | None,
+    optimizer: Any,
+    lr: Any,
+    epochs: int,
+    batch_size: int | None,
+    shuffle: bool,
+    seed: int | None,
+    validation: Any,
+    callbacks: Any,
+    progress: bool | None,
+    penalty: Any,
+    clip_value: float | None,
+    clip_norm: float | None,
+    on_nan: str,
+    resume: History | None,
 ) -> History:
-    """Trains a model; see Module.fit, which is this function with `model` as self."""
+    """Trains a model; see Module.fit, which is this function with `model` as self, and says what the defaults are."""
     if loss is None and isinstance(resume, History):
         loss = resume.settings.get("loss")
     loss_name, loss_function = resolved_loss(loss, model)
@@ -462,7 +458,8 @@ def checked_targets(loss: str | None, targets: list[Any], outputs: int | None, w
 def _penalty(given: Any, parameters: list[Any]) -> Callable[[Any], Any] | None:
     """The penalty as a function of the model. A number is the weight of the sum of the parameters' squares."""
     if given is None or callable(given):
-        return given  # type: ignore[no-any-return]
+        function: Callable[[Any], Any] | None = given
+        return function
     if isinstance(given, str):
         raise TypeError(f"penalty must be a number, or a function of the model, not {given!r}")
     weight = _checks.as_float(given, "penalty")
@@ -487,5 +484,5 @@ def _clipping(optimizer: Any, parameters: list[Any], value: Any, norm: Any) -> l
             limit = _checks.as_float(given, name)
             if not limit > 0.0:
                 raise ValueError(f"{name} must be above 0, not {given!r}")
-            clip.append(lambda function=function, limit=limit: function(moved, limit))  # type: ignore[misc]
+            clip.append(functools.partial(function, moved, limit))
     return clip
