@@ -12,6 +12,8 @@ import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ._lazy import arrays
+
 
 class Status(enum.IntEnum):
     """Why an operation has no value. The numbers are those of pg_status in csrc/pygrad.h."""
@@ -56,6 +58,22 @@ def as_float(x: Any, what: str = "data") -> float:
     if _backend_of(x):
         raise TypeError(f"{what} must be a number, not a Value: use .data for the number it holds")
     raise TypeError(f"{what} must be a number, not {_type_name(x)}")
+
+
+def as_data(x: Any) -> Any:
+    """What a Value is made of: the float of a number, or a new ndarray of an array-like.
+
+    Raises TypeError or ValueError as as_float and pygrad._arrays.as_array do.
+    """
+    if _is_number(x) or _backend_of(x) or not _is_array_like(x):
+        return as_float(x)
+    return arrays.as_array(x)
+
+
+def _is_array_like(x: object) -> bool:
+    if isinstance(x, (list, tuple)):
+        return True
+    return not isinstance(x, type) and (hasattr(type(x), "__array__") or bool(getattr(x, "ndim", 0)))
 
 
 def operand_float(x: Any, value_type: type) -> Any:

@@ -6,6 +6,8 @@ here, so that all three look alike. No arithmetic is done here.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import _graph
@@ -32,7 +34,7 @@ class Surface:
         def _binary(self, name: str, other: Any) -> Any: ...
         def _reflected(self, name: str, other: Any) -> Any: ...
         def _power(self, other: Any) -> Any: ...
-        def _number(self, other: Any) -> Any: ...
+        def _compare(self, other: Any, order: Callable[[Any, Any], Any]) -> Any: ...
         def _operand_error(self, name: str, other: Any) -> TypeError: ...
 
     def _named(self, name: str, result: Any, other: Any) -> Any:
@@ -180,20 +182,16 @@ class Surface:
         return self.data
 
     def __lt__(self, other: Any) -> Any:
-        y = self._number(other)
-        return y if y is NotImplemented else self.data < y
+        return self._compare(other, operator.lt)
 
     def __le__(self, other: Any) -> Any:
-        y = self._number(other)
-        return y if y is NotImplemented else self.data <= y
+        return self._compare(other, operator.le)
 
     def __gt__(self, other: Any) -> Any:
-        y = self._number(other)
-        return y if y is NotImplemented else self.data > y
+        return self._compare(other, operator.gt)
 
     def __ge__(self, other: Any) -> Any:
-        y = self._number(other)
-        return y if y is NotImplemented else self.data >= y
+        return self._compare(other, operator.ge)
 
     def __format__(self, spec: str) -> str:
         return format(self.data, spec) if spec else str(self)

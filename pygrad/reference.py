@@ -15,10 +15,11 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from . import _checks
+from . import _checks, recording
 from ._checks import Status
 from ._graph import topological_order
 from ._ieee import divide as _divide
+from ._lazy import arrays
 from ._surface import Surface
 from ._updates import Updates
 
@@ -198,15 +199,18 @@ def evaluate(op: Op, x: float, y: float) -> float:
 
 
 class Value(Surface, Updates):
-    """A number that remembers how it was computed, and its gradient.
+    """A number, or a whole array, that remembers how it was computed, and its gradient.
 
-    data: any real number; kept as a float. _children and _op: for a user-defined op, its operands (Values) and
-    symbol; assign a function of no arguments to _backward that adds to their grad. label: a name for pictures.
+    data: any real number; kept as a float. Or a list, nested list, ndarray or other array-like with at least one
+    dimension; copied into an array of float64 (of float32 where it was that). _children and _op: for a user-defined op,
+    its operands (Values) and symbol; assign a function of no arguments to _backward that adds to their grad. label: a
+    name for pictures.
 
-    Arithmetic gives what Python's floats and `math` give, to the last bit, and raises what they raise.
+    Arithmetic on numbers gives what Python's floats and `math` give, to the last bit, and raises what they raise; on
+    arrays it gives what NumPy gives: inf and nan with NumPy's own warnings, not Python's exceptions.
 
-    Raises TypeError if data is no number, a child no Value, _op or label no str; OverflowError if data is an int
-    beyond the floats.
+    Raises TypeError if data holds no real numbers, a child is no Value, _op or label no str; OverflowError if data is
+    an int beyond the floats; ValueError for nested lists that differ in length.
 
     >>> a, b = Value(2.0), Value(-3.0)
     >>> c = a * b + 10
@@ -215,20 +219,25 @@ class Value(Surface, Updates):
     (Value(data=4.0, grad=1.0), -3.0, 2.0)
     """
 
-    __slots__ = ("__weakref__", "_constant", "_grad", "_hook", "_label", "_name", "_operands", "_symbol", "_value")
+    __slots__ = (
+        "__weakref__", "_constant", "_grad", "_hook", "_label", "_name", "_operands", "_record", "_shared", "_symbol",
+        "_value",
+    )  # fmt: skip
 
     _pygrad_backend = "python"
     _name: str  # of the op: a row of OPS, or leaf, user, sum, logsumexp, dot
 
     def __init__(self, data: Any, _children: Iterable[Value] = (), _op: str = "", label: str = "") -> None:
-        number = _checks.as_float(data)
+        payload = _checks.as_data(data)
         children, symbol = _checks.as_children(_children, Value), _checks.text(_op, "_op")
         name = _checks.text(label, "label")
         if hasattr(self, "_name") and (children or symbol or self._name != "leaf"):
             raise _checks.bad_init()
         self._label = name
-        self._value = number
-        self._grad = 0.0
+        self._value: Any = payload  # a float or an ndarray
+        self._grad: Any = 0.0 if type(payload) is float else None  # None: an array of zeros
+        self._shared = False  # whether an operand may share the gradient's array
+        self._record: Any = None  # of a node that a rule of arrays computed
         self._name = "user" if children or symbol else "leaf"
         self._symbol = symbol
         self._operands: tuple[Value, ...] = children
@@ -236,11 +245,15 @@ class Value(Surface, Updates):
         self._hook: Callable[[], object] | None = None
 
     @classmethod
-    def _make(cls, name: str, operands: tuple[Value, ...], data: float, constant: float = math.nan) -> Value:
+    def _make(cls, name: str, operands: tuple[Value, ...], data: Any, constant: float = math.nan) -> Value:
         """A new node of an op of the table; its value is given."""
+        if recording.suspended and not recording.active():
+            name, operands, constant = "leaf", (), math.nan
         self = Value.__new__(Value)
         self._value = data
-        self._grad = 0.0
+        self._grad = 0.0 if type(data) is float else None
+        self._shared = False
+        self._record = None
         self._name = name
         self._symbol = ""
         self._operands = operands
@@ -249,25 +262,51 @@ class Value(Surface, Updates):
         self._hook = None
         return self
 
+    @staticmethod
+    def _array_node(name: str, operands: tuple[Value, ...], data: Any, record: Any, constant: float = math.nan) -> Value:
+        """A new node that a rule of arrays computed; data: an ndarray, or a float. See pygrad._arrays."""
+        self = Value._make(name, operands, data, constant)
+        self._record = record if self._name != "leaf" else None
+        return self
+
     # ---- attributes ----
 
     @property
-    def data(self) -> float:
-        """The number, a float."""
+    def data(self) -> Any:
+        """The number, a float; or the array, of shape `shape`. What is assigned to an array Value is kept, not copied."""
         return self._value
 
     @data.setter
     def data(self, x: Any) -> None:
-        self._value = _checks.as_float(x, "data")
+        if type(self._value) is float:
+            self._value = _checks.as_float(x, "data")
+        else:
+            self._value = arrays.replacement(x, self._value, "data")
 
     @property
-    def grad(self) -> float:
-        """The gradient of the last root, accumulated by backward()."""
+    def grad(self) -> Any:
+        """The gradient of the last root, accumulated by backward(): a float, or an array of data's shape and dtype."""
+        if self._grad is None or self._shared:
+            self._grad = arrays.own_grad(self._grad, self._value)
+            self._shared = False
         return self._grad
 
     @grad.setter
     def grad(self, x: Any) -> None:
-        self._grad = _checks.as_float(x, "grad")
+        if type(self._value) is float:
+            self._grad = _checks.as_float(x, "grad")
+        else:
+            self._grad = arrays.replacement(x, self._value, "grad")
+            self._shared = False
+
+    @property
+    def _raw_grad(self) -> Any:
+        return self._grad
+
+    def _accumulate(self, c: Any) -> None:
+        """Adds to the gradient. c: a float, or an array of the gradient's shape and dtype, which is kept as it is."""
+        self._shared = self._grad is None
+        self._grad = c if self._grad is None else self._grad + c
 
     @property
     def label(self) -> str:
@@ -300,24 +339,36 @@ class Value(Surface, Updates):
     # ---- operations ----
 
     def _unary(self, name: str) -> Value:
+        if type(self._value) is not float:
+            made: Value = arrays.unary(name, self)
+            return made
         return Value._make(name, (self,), evaluate(OPS[name], self._value, 0.0))
 
     def _with_constant(self, name: str, k: Any) -> Value:
         op = OPS[name]
         number = _checks.as_float(k, op.parameter)
+        if type(self._value) is not float:
+            made: Value = arrays.with_constant(name, self, number)
+            return made
         return Value._make(name, (self,), evaluate(op, self._value, number), number)
 
     def _binary(self, name: str, other: Any) -> Any:
+        if type(self._value) is not float or _is_array(other):
+            return arrays.binary(name, self, other)
         y = _as_value(other)
         if y is NotImplemented:
             return y
         return Value._make(name, (self, y), evaluate(OPS[name], self._value, y._value))
 
     def _reflected(self, name: str, other: Any) -> Any:
+        if type(self._value) is not float:
+            return arrays.binary(name, other, self)
         x = _as_value(other)
         return x if x is NotImplemented else x._binary(name, self)
 
     def _power(self, other: Any) -> Any:
+        if type(self._value) is not float:
+            return arrays.power(self, other)
         if isinstance(other, Value):
             return self._binary("pow", other)
         k = _checks.operand_float(other, Value)
@@ -325,6 +376,12 @@ class Value(Surface, Updates):
 
     def _number(self, other: Any) -> Any:
         return other._value if isinstance(other, Value) else _checks.operand_float(other, Value)
+
+    def _compare(self, other: Any, order: Callable[[Any, Any], Any]) -> Any:
+        if type(self._value) is not float or _is_array(other):
+            return arrays.compare(self, other, order)
+        y = self._number(other)
+        return y if y is NotImplemented else order(self._value, y)
 
     def _operand_error(self, name: str, other: Any) -> TypeError:
         return _checks.bad_operand(name, other)
@@ -341,6 +398,8 @@ class Value(Surface, Updates):
         Raises TypeError for what is neither a Value nor a number.
         """
         operands = tuple(Value._as_operands("sum", values))
+        if any(map(_is_array, operands)):
+            return arrays.sum_of(operands)
         total = operands[0]._value if operands else 0.0
         for x in operands[1:]:
             total = total + x._value
@@ -354,6 +413,8 @@ class Value(Surface, Updates):
         Its gradient is the softmax. Raises TypeError for what is neither a Value nor a number.
         """
         operands = tuple(Value._as_operands("logsumexp", values))
+        if any(map(_is_array, operands)):
+            return arrays.logsumexp_of(operands)
         numbers = [x._value for x in operands]
         nans = [x for x in numbers if x != x]
         largest = nans[0] if nans else max(numbers, default=-math.inf)
@@ -376,6 +437,8 @@ class Value(Surface, Updates):
         w = tuple(Value._as_operands("dot", weights))
         x = tuple(Value._as_operands("dot", inputs))
         _checks.need_same_length(w, x)
+        if any(map(_is_array, w + start + x)):
+            return arrays.dot_of(w, x, *start)
         products = [wi._value * xi._value for wi, xi in zip(w, x)]
         terms = [b._value for b in start] + products
         total = terms[0] if terms else 0.0
@@ -392,6 +455,10 @@ class Value(Surface, Updates):
 
     def _step(self) -> None:
         """Adds this node's contributions to its operands' gradients, first operand first."""
+        if self._record is not None:
+            with arrays.quiet():
+                arrays.step(self)
+            return
         operands, g = self._operands, self._grad
         if self._name == "sum":
             for x in operands:
@@ -432,15 +499,17 @@ class Value(Surface, Updates):
         self._hook = None
 
     def backward(self) -> None:
-        """Sets this node's gradient to 1 and adds to the gradient of every node it depends on.
+        """Sets this node's gradient to 1, in every entry, and adds to the gradient of every node it depends on.
 
         Nodes are visited in reverse depth-first post-order, operands left to right; calling it twice
         accumulates. If a user-defined _backward raises, every gradient is put back and the exception goes on.
         """
         order = topological_order(self)
         steps = [v for v in reversed(order) if v._name != "leaf"]
-        before = [(v, v._grad) for v in order] if any(v._hook is not None for v in steps) else []
-        self._grad = 1.0
+        can_fail = any(v._hook is not None or v._record is not None for v in steps)
+        before = [(v, v._grad, v._shared) for v in order] if can_fail else []
+        self._grad = 1.0 if type(self._value) is float else arrays.ones(self._value)
+        self._shared = False
         try:
             for v in steps:
                 if v._hook is None:
@@ -448,13 +517,16 @@ class Value(Surface, Updates):
                 else:
                     v._hook()
         except BaseException:
-            for v, grad in before:
-                v._grad = grad
+            for v, grad, shared in before:
+                v._grad, v._shared = grad, shared
             raise
 
     # ---- the rest of the object ----
 
     def __repr__(self) -> str:
+        if type(self._value) is not float:
+            text: str = arrays.shown(self)
+            return text
         return f"Value(data={self._value!r}, grad={self._grad!r})"
 
     def _state(self) -> tuple[str, float, bool]:
@@ -475,6 +547,10 @@ class Value(Surface, Updates):
         """(live nodes, bytes they take), by asking the collector: slow."""
         alive = [x for x in gc.get_objects() if issubclass(type(x), Value)]  # asks no x for its __class__
         return len(alive), sum(sys.getsizeof(v) + sys.getsizeof(v._operands) for v in alive)
+
+
+def _is_array(x: Any) -> bool:
+    return isinstance(x, Value) and type(x._value) is not float
 
 
 def _as_value(x: Any) -> Any:

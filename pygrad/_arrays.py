@@ -1,0 +1,287 @@
+"""The core of array Values: how one is made, computed by a rule, and how its derivative step is taken.
+
+The rules themselves stand in array_rules.py, for every backend; a backend keeps the nodes and supplies
+
+    Value._array_node(name, operands, data, record)   a new node; data a float makes a scalar Value
+    v.data, v.operands                                 the payload (ndarray or float), the operands
+    v._record                                          what apply() noted for the reverse step, or None
+    v._raw_grad                                        the gradient as it is kept: None before anything was added
+    v._accumulate(c)                                   adds to it; c has v's own shape and dtype
+
+A gradient is never changed in place by pygrad: what is added makes a new array, so that operands may share one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _checks, backends
+from .array_rules import RULES, Rule
+
+Array = NDArray[Any]
+
+Record = tuple[Rule, Any, tuple[bool, ...]]
+"""Of a node that a rule computed: the rule, its options, and which operands want a gradient (constants do not)."""
+
+# ---- what is given ----
+
+
+def as_array(x: Any, what: str = "data") -> Any:
+    """A new float64 or float32 array of an array-like; a float where it has no dimensions.
+
+    Raises TypeError for what holds no real numbers, ValueError for rows of differing lengths.
+    """
+    array = _real(x, what)
+    if array.ndim == 0:
+        return float(array)
+    return np.array(array, dtype=array.dtype if array.dtype in (np.float32, np.float64) else np.float64, order="C")
+
+
+def _real(x: Any, what: str) -> Array:
+    """x as an array of real numbers, as it is where it is one."""
+    if _checks.is_value(x):
+        raise TypeError(f"{what} must be numbers, not a Value: use .data for those it holds")
+    try:
+        array = np.asarray(x)
+    except ValueError:
+        raise ValueError(f"{what} must be a regular array: the rows of this {type(x).__name__} differ in length") from None
+    if array.dtype.kind not in "fiub":
+        raise _not_real(x, array, what)
+    return array
+
+
+def _not_real(x: Any, array: Array, what: str) -> TypeError:
+    if any(map(_checks.is_value, array.flat)):
+        return TypeError(f"{what} must be numbers, but holds Values: pygrad.stack makes one array Value of several Values")
+    return TypeError(f"{what} must be real numbers, not {type(x).__name__} of {array.dtype}")
+
+
+def replacement(x: Any, current: Array, what: str) -> Array:
+    """What to keep when `data` or `grad` of an array Value is set: the array itself where shape and dtype fit.
+
+    A number is taken as a gradient for every entry. Raises TypeError or ValueError that names both shapes.
+    """
+    array = _real(x, what)
+    if array.shape != current.shape:
+        if array.ndim == 0 and what == "grad":
+            return np.full(current.shape, array, current.dtype)
+        raise ValueError(f"{what} of this Value has shape {current.shape}, and cannot be set to shape {array.shape}")
+    return array if array.dtype == current.dtype else array.astype(current.dtype)
+
+
+def own_grad(grad: Array | None, data: Array) -> Array:
+    """A gradient that its reader may change: no operand shares it."""
+    return np.zeros_like(data) if grad is None else np.array(grad)
+
+
+# ---- applying a rule ----
+
+# Of every rule, for its ops without options all of whose operands want a gradient.
+_PLAIN: dict[str, Record] = {
+    name: (rule, None, (True,) * max(rule.arity, 0)) for name, rule in RULES.items()
+}
+
+
+def unary(name: str, x: Any) -> Any:
+    """An elementwise op of one operand, an array Value."""
+    record = _PLAIN[name]
+    return x._array_node(name, (x,), record[0].value(x.data, None), record)
+
+
+def with_constant(name: str, x: Any, k: Any) -> Any:
+    """An elementwise op of an array Value and its constant k, a number."""
+    rule = RULES[name]
+    return x._array_node(name, (x,), rule.value(x.data, k), (rule, k, (True,)), k)
+
+
+def binary(name: str, x: Any, y: Any) -> Any:
+    """An elementwise op, one operand an array Value at least. NotImplemented for what is no array-like."""
+    if type(x) is type(y):
+        record = _PLAIN[name]
+        return x._array_node(name, (x, y), record[0].value(x.data, y.data, None), record)
+    try:
+        return apply(name, (x, y))
+    except _NoOperand:
+        return NotImplemented
+
+
+class _NoOperand(TypeError):
+    """Of an operand that is no array-like."""
+
+
+def power(x: Any, y: Any) -> Any:
+    """x ** y, one of them an array Value at least; a plain number as exponent is a constant."""
+    if _checks.is_value(y):
+        return binary("pow", x, y)
+    k = _checks.operand_float(y, type(x))
+    return binary("pow", x, y) if k is NotImplemented else with_constant("pow_const", x, k)
+
+
+def apply(name: str, operands: Sequence[Any], options: Any = None) -> Any:
+    """The node of a rule. operands: Values of one backend, at least one; numbers and array-likes become constants, for
+    which no gradient is computed.
+
+    Raises TypeError for an operand that is none of these; what NumPy raises for shapes that do not fit.
+    """
+    value_type = next(backends.type_of(x) for x in operands if _checks.is_value(x))
+    rule = RULES[name]
+    wanted = tuple(isinstance(x, value_type) for x in operands)
+    nodes = tuple(operands)
+    if not all(wanted):
+        dtype = _common_dtype([x for x, w in zip(operands, wanted) if w])
+        nodes = tuple(x if w else _constant(name, x, value_type, dtype) for x, w in zip(operands, wanted))
+    data = [v.data for v in nodes]
+    if rule.arity == 1:
+        z = rule.value(data[0], options)
+    elif rule.arity == 2:
+        z = rule.value(data[0], data[1], options)
+    else:
+        z = rule.value(data, options)
+    if type(z) is not np.ndarray or z.ndim == 0:
+        z = float(z)
+    k = options if type(options) is float else _NAN
+    return value_type._array_node(name, nodes, z, (rule, options, wanted), k)
+
+
+_NAN = float("nan")
+
+
+def _common_dtype(values: list[Any]) -> Any:
+    arrays = [v.data for v in values if type(v.data) is np.ndarray]
+    return np.result_type(*arrays) if arrays else np.dtype(np.float64)
+
+
+def _constant(name: str, x: Any, value_type: Any, dtype: Any) -> Any:
+    """A leaf for a number or an array-like. Integers take the dtype of the array Values beside them."""
+    number = _checks.operand_float(x, value_type)
+    if number is not NotImplemented:
+        return value_type(number)
+    if not isinstance(x, (np.ndarray, list, tuple)) and not hasattr(type(x), "__array__"):
+        raise _NoOperand(f"{name}: expected a Value, a number or an array, not {type(x).__name__}")
+    array = _real(x, f"{name}: an operand")
+    if array.dtype.kind != "f" or array.dtype not in (np.float32, np.float64):
+        array = array.astype(dtype)
+    return value_type._array_node("leaf", (), array, None) if array.ndim else value_type(float(array))
+
+
+# ---- the reverse step ----
+
+
+def fitted(c: Any, x: Any) -> Any:
+    """A contribution to the gradient of an operand whose data is x: summed over the axes that broadcasting added or
+    stretched, or broadcast to its shape; of its dtype. A float where x is one."""
+    if type(x) is float:
+        return float(np.sum(c)) if type(c) is np.ndarray else float(c)
+    if type(c) is not np.ndarray:
+        c = np.asarray(c, x.dtype)
+    if c.shape != x.shape:
+        c = _of_shape(c, x.shape)
+    return c if c.dtype is x.dtype else c.astype(x.dtype, copy=False)
+
+
+def _of_shape(c: Any, shape: tuple[int, ...]) -> Any:
+    """c (an ndarray or a Value) summed to a shape that broadcasts to c's, or broadcast to a larger one."""
+    added = c.ndim - len(shape)
+    stretched = tuple(added + i for i, n in enumerate(shape) if added + i >= 0 and n == 1 != c.shape[added + i])
+    axes = (*range(added), *stretched)
+    if axes:
+        c = np.sum(c, axis=axes, keepdims=True)
+    if added > 0:
+        c = np.reshape(c, c.shape[added:])
+    return c if c.shape == shape else np.broadcast_to(c, shape)
+
+
+def contributions(record: Record, operands: tuple[Any, ...], z: Any, g: Any) -> Sequence[Any]:
+    """What a node adds to the gradient of each operand, each fitted to it; None where nothing is wanted.
+
+    z: the node's data; g: its gradient as it is kept. NumPy's warnings are the caller's to silence (quiet()).
+    """
+    rule, options, wanted = record
+    if g is None:
+        g = np.zeros_like(z)
+    derivatives = rule.derivatives
+    if rule.arity == 1:
+        x = operands[0].data
+        return (fitted(derivatives[0](g, x, None, z, options), x),)
+    if rule.arity == 2:
+        x, y = operands[0].data, operands[1].data
+        return (
+            _wanted(derivatives[0](g, x, y, z, options), x) if wanted[0] else None,
+            _wanted(derivatives[1](g, x, y, z, options), y) if wanted[1] else None,
+        )
+    data = [v.data for v in operands]
+    return [
+        _wanted(derivatives[0](g, data, i, z, options), x) if wanted[i] else None for i, x in enumerate(data)
+    ]
+
+
+def _wanted(c: Any, x: Any) -> Any:
+    return None if c is None else fitted(c, x)
+
+
+def step(v: Any) -> None:
+    """The derivative step of a node that a rule computed."""
+    operands = v.operands
+    for operand, c in zip(operands, contributions(v._record, operands, v.data, v._raw_grad)):
+        if c is not None:
+            operand._accumulate(c)
+
+
+def quiet() -> Any:
+    """The context in which gradients are computed: IEEE 754, no warnings."""
+    return np.errstate(all="ignore")
+
+
+def ones(data: Array) -> Array:
+    """The gradient of a root."""
+    return np.ones_like(data)
+
+
+# ---- what looks at an array ----
+
+
+def compare(x: Any, y: Any, order: Any) -> Any:
+    """An array of bools: how the data of two Values, one of them an array Value, or a Value and an array-like, compare."""
+    if not _checks.is_value(y):
+        number = _checks.operand_float(y, backends.type_of(x))
+        if number is NotImplemented and not isinstance(y, (np.ndarray, list, tuple)):
+            return NotImplemented
+        return order(x.data, np.asarray(y))
+    return order(x.data, y.data)
+
+
+def shown(v: Any) -> str:
+    """The repr: as NumPy shows both arrays."""
+    parts = [("data", v.data), ("grad", own_grad(v._raw_grad, v.data))]
+    lines = [f"{name}={_indented(repr(array), len('Value(') + len(name) + 1)}" for name, array in parts]
+    separator = ",\n      " if any("\n" in line for line in lines) else ", "
+    return f"Value({separator.join(lines)})"
+
+
+def _indented(text: str, width: int) -> str:
+    return text.replace("\n", "\n" + " " * width)
+
+
+# ---- n-ary ops of scalars, given arrays ----
+
+
+def sum_of(operands: Sequence[Any]) -> Any:
+    """x0 + x1 + ..., left to right, with broadcasting."""
+    total = operands[0]
+    for x in operands[1:]:
+        total = total + x
+    return total
+
+
+def logsumexp_of(operands: Sequence[Any]) -> Any:
+    """log(e ** x0 + e ** x1 + ...) in every entry; all of one shape."""
+    return apply("logsumexp", (apply("stack", operands, 0),), ((0,), False))
+
+
+def dot_of(weights: Sequence[Any], inputs: Sequence[Any], *bias: Any) -> Any:
+    """bias + w0 * x0 + w1 * x1 + ..., left to right, with broadcasting."""
+    return sum_of([*bias, *(w * x for w, x in zip(weights, inputs))])

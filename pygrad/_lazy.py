@@ -1,0 +1,22 @@
+"""Modules that are loaded when they are first used: so importing pygrad does not import NumPy, and a scalar script never does.
+
+`arrays.f` is the function f of pygrad._arrays; after the first use an attribute like any other.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+
+class _Lazy:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        found = getattr(importlib.import_module(self._name, __package__), attribute)
+        setattr(self, attribute, found)
+        return found
+
+
+arrays = _Lazy("._arrays")

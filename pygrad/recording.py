@@ -1,0 +1,61 @@
+"""Whether operations are recorded: no_grad() computes without a graph.
+
+Kept apart from the engines, which ask at every operation only whether any thread suspended it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import ContextDecorator
+
+suspended = 0
+"""How many no_grad() blocks are open, in all threads."""
+
+_lock = threading.Lock()
+
+
+class _Depth(threading.local):
+    blocks = 0
+
+
+_depth = _Depth()
+
+
+def active() -> bool:
+    """Whether operations of this thread are recorded."""
+    return _depth.blocks == 0
+
+
+listeners: list[Callable[[int], object]] = []
+"""Told the new value of `suspended`: engines that cannot read it where they need it."""
+
+
+def _change(by: int) -> None:
+    global suspended
+    with _lock:
+        suspended += by
+        for listener in listeners:
+            listener(suspended)
+
+
+class no_grad(ContextDecorator):  # noqa: N801  # called like a function, and named as in torch
+    """Within it, what this thread computes is not recorded: results are leaves, and no graph is kept.
+
+    A context manager, and a decorator. May be nested. `Value(data, children, op)` records even here.
+
+    >>> from pygrad import Value
+    >>> x = Value(3.0)
+    >>> with no_grad():
+    ...     y = x * 2
+    >>> y, y.operands
+    (Value(data=6.0, grad=0.0), ())
+    """
+
+    def __enter__(self) -> None:
+        _depth.blocks += 1
+        _change(1)
+
+    def __exit__(self, *error: object) -> None:
+        _depth.blocks -= 1
+        _change(-1)
