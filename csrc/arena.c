@@ -418,6 +418,16 @@ static pg_id drop_list(pg_arena *arena, pg_list list, pg_id chain) {
     return chain;
 }
 
+static inline pg_id drop_operands(pg_arena *arena, const pg_node *node, pg_id chain) {
+    if (PG_UNLIKELY(pg_is_wide(node->op))) {
+        arena->wide--;
+        chain = drop_list(arena, node->a, chain);
+        return drop_list(arena, node->b, chain);
+    }
+    chain = drop_operand(arena, node->a, chain);
+    return drop_operand(arena, node->b, chain);
+}
+
 /* What only few nodes need when they die: 1 if the slot must wait in limbo. */
 static int bid_farewell(pg_arena *arena, pg_id id) {
     pg_node *node = &arena->nodes[id];
@@ -442,15 +452,7 @@ static void reclaim_chain(pg_arena *arena, pg_id chain) {
         pg_id dead = chain;
         pg_node *node = &arena->nodes[dead];
         int op = node->op;
-        chain = node->next;
-        if (PG_UNLIKELY(pg_is_wide(op))) {
-            arena->wide--;
-            chain = drop_list(arena, node->a, chain);
-            chain = drop_list(arena, node->b, chain);
-        } else {
-            chain = drop_operand(arena, node->a, chain);
-            chain = drop_operand(arena, node->b, chain);
-        }
+        chain = drop_operands(arena, node, node->next);
         if (PG_UNLIKELY(node->flags != 0 || op == PG_OP_CONST) && bid_farewell(arena, dead)) continue;
         pg_give_back(arena, dead);
     }
@@ -461,6 +463,14 @@ static void reclaim_chain(pg_arena *arena, pg_id chain) {
 void pg_reclaim(pg_arena *arena, pg_id id) {
     arena->nodes[id].next = PG_NONE;
     reclaim_chain(arena, id);
+}
+
+void pg_become_leaf(pg_arena *arena, pg_id id) {
+    pg_node *node = &arena->nodes[id];
+    pg_id chain = drop_operands(arena, node, PG_NONE);
+    node->op = PG_OP_LEAF;
+    node->a = node->b = PG_NONE;
+    reclaim_chain(arena, chain);
 }
 
 void pg_list_drop(pg_arena *arena, pg_list list) { reclaim_chain(arena, drop_list(arena, list, PG_NONE)); }

@@ -15,7 +15,7 @@
  *     or in limbo.
  *   - An operand was alive when its node was made, and is held by it: the graph is acyclic.
  *   - PG_MAX_NODES * 2 operands and PG_MAX_WORDS ids in lists cannot overflow the 32-bit refs.
- *   - The ids of an n-ary node stand in operand lists: sum, logsumexp and user: a; dot: a = weights and bias, b = inputs.
+ *   - The ids of an n-ary node stand in operand lists: sum, logsumexp, array and user: a; dot: a = weights and bias, b = inputs.
  */
 #ifndef PG_ARENA_H
 #define PG_ARENA_H
@@ -41,7 +41,7 @@ enum { PG_OP_TABLE(PG_ENUM_S, PG_ENUM_U, PG_ENUM_K, PG_ENUM_B, PG_ENUM_N, PG_ENU
 #define PG_WIDE_N(code, ID, name, symbol, doc, TERM, DX, DY) | UINT64_C(1) << code
 #define PG_WIDE_R(code, ID, name, symbol, doc, TERM, VALUE, DX) | UINT64_C(1) << code
 #define PG_WIDE_OPS \
-    (UINT64_C(1) << PG_OP_USER PG_OP_TABLE(PG_NARROW_S, PG_NARROW_U, PG_NARROW_K, PG_NARROW_B, PG_WIDE_N, PG_WIDE_R))
+    (UINT64_C(1) << PG_OP_USER | UINT64_C(1) << PG_OP_ARRAY PG_OP_TABLE(PG_NARROW_S, PG_NARROW_U, PG_NARROW_K, PG_NARROW_B, PG_WIDE_N, PG_WIDE_R))
 
 #if defined(__GNUC__) || defined(__clang__)
 #define PG_LIKELY(e) __builtin_expect(!!(e), 1)
@@ -140,6 +140,8 @@ pg_id pg_take_slow(pg_arena *arena);
 void pg_segment_emptied(pg_arena *arena, uint32_t segment);
 void pg_segment_opened(pg_arena *arena, uint32_t segment);
 void pg_reclaim(pg_arena *arena, pg_id id);
+/* Lets go of a computed node's operands; data, gradient and flags stay. */
+void pg_become_leaf(pg_arena *arena, pg_id id);
 /* A list of n ids, each of which gains a count; then, if last is a node, that one too. 0 with *status on error. */
 pg_list pg_list_new(pg_arena *arena, const pg_id *ids, size_t n, pg_id last, int *status);
 /* Takes back a list just made, whose ids are all still held by the caller. */

@@ -43,6 +43,7 @@ const char *pg_status_text(int status) {
     case PG_ERR_ZERO_DIVISION: return "division by zero";
     case PG_ERR_OVERFLOW: return "result too large for a float";
     case PG_ERR_DOMAIN: return "math domain error";
+    case PG_ERR_ARRAY: return "an operand is an array";
     case PG_ERR_COMPLEX: return "a negative number to a fractional power is complex";
     default: return "unknown status";
     }
@@ -127,6 +128,12 @@ pg_result pg_binary_left(pg_arena *arena, int op, double x, pg_id y) {
     return leave(arena, pg_alive(arena, y) ? pg_apply_number(arena, op, y, x, 1, 0) : PG_ERR_ID);
 }
 
+static int any_array(const pg_arena *arena, const pg_id *ids, size_t n) {
+    int flags = 0;
+    for (size_t i = 0; i < n; i++) flags |= arena->nodes[ids[i]].flags;
+    return flags & PG_NODE_ARRAY;
+}
+
 static int inherited_by_all(const pg_arena *arena, const pg_id *ids, size_t n) {
     int flags = 0;
     for (size_t i = 0; i < n; i++) flags |= pg_inherited(&arena->nodes[ids[i]]);
@@ -156,6 +163,7 @@ static pg_result wide_node(pg_arena *arena, int op, double data, const pg_id *fi
 
 pg_result pg_apply_sum(pg_arena *arena, const pg_id *x, size_t n) {
     const pg_node *nodes = arena->nodes;
+    if (PG_UNLIKELY(any_array(arena, x, n))) return PG_ERR_ARRAY;
     double z = n > 0 ? term_SUM(nodes[x[0]].data, 0.0) : 0.0;
     for (size_t i = 1; i < n; i++) z += term_SUM(nodes[x[i]].data, 0.0);
     return wide_node(arena, PG_OP_SUM, z, x, n, PG_NONE, NULL, 0);
@@ -164,6 +172,7 @@ pg_result pg_apply_sum(pg_arena *arena, const pg_id *x, size_t n) {
 pg_result pg_apply_logsumexp(pg_arena *arena, const pg_id *x, size_t n) {
     const pg_node *nodes = arena->nodes;
     double m = -INFINITY, s = 0.0;
+    if (PG_UNLIKELY(any_array(arena, x, n))) return PG_ERR_ARRAY;
     for (size_t i = 0; i < n; i++)
         if (!(nodes[x[i]].data <= m) && !isnan(m)) m = nodes[x[i]].data;
     for (size_t i = 0; i < n; i++) s += term_LOGSUMEXP(nodes[x[i]].data, m);
@@ -174,6 +183,7 @@ pg_result pg_apply_dot(pg_arena *arena, const pg_id *w, const pg_id *x, size_t n
     const pg_node *nodes = arena->nodes;
     size_t i = 0;
     double z = 0.0;
+    if (PG_UNLIKELY(any_array(arena, w, n) || any_array(arena, x, n) || pg_holds_array(arena, bias))) return PG_ERR_ARRAY;
     if (bias != PG_NONE) {
         z = nodes[bias].data;
     } else if (n > 0) {
@@ -239,7 +249,7 @@ static int arity(int op) {
     case PG_KIND_CONSTANT: return 1;
     case PG_KIND_BINARY: return 2;
     case PG_KIND_NARY: return -1;
-    default: return op == PG_OP_USER ? -1 : 0;
+    default: return op == PG_OP_USER || op == PG_OP_ARRAY ? -1 : 0;
     }
 }
 
@@ -321,14 +331,14 @@ void pg_arena_stats(pg_arena *arena, pg_stats *stats) {
 
 double pg_data(pg_arena *arena, pg_id id) {
     enter(arena);
-    double data = pg_alive(arena, id) ? arena->nodes[id].data : NAN;
+    double data = pg_alive(arena, id) && !pg_holds_array(arena, id) ? arena->nodes[id].data : NAN;
     (void)leave(arena, PG_OK);
     return data;
 }
 
 double pg_grad(pg_arena *arena, pg_id id) {
     enter(arena);
-    double grad = pg_alive(arena, id) ? arena->nodes[id].grad : NAN;
+    double grad = pg_alive(arena, id) && !pg_holds_array(arena, id) ? arena->nodes[id].grad : NAN;
     (void)leave(arena, PG_OK);
     return grad;
 }
@@ -356,7 +366,7 @@ pg_result pg_flags(pg_arena *arena, pg_id id) {
 }
 
 pg_result pg_set_flags(pg_arena *arena, pg_id id, int set, int clear) {
-    const int settable = PG_NODE_SIDE | PG_NODE_HOOK | PG_NODE_TRACED | PG_NODE_PINNED;
+    const int settable = PG_NODE_SIDE | PG_NODE_HOOK | PG_NODE_TRACED | PG_NODE_PINNED | PG_NODE_ARRAY;
     enter(arena);
     if (!pg_alive(arena, id)) return leave(arena, PG_ERR_ID);
     pg_node *node = &arena->nodes[id];
@@ -373,6 +383,17 @@ pg_result pg_set_flags(pg_arena *arena, pg_id id, int set, int clear) {
     if (before & ~after & PG_NODE_HOOK) arena->hooks--;
     node->flags = (uint8_t)after;
     return leave(arena, PG_OK);
+}
+
+pg_result pg_forget(pg_arena *arena, pg_id id) {
+    enter(arena);
+    if (!pg_alive(arena, id)) return leave(arena, PG_ERR_ID);
+    pg_node *node = &arena->nodes[id];
+    if (node->op == PG_OP_LEAF) return leave(arena, PG_OK);
+    if (node->flags & PG_NODE_HOOK) arena->hooks--;
+    node->flags &= (uint8_t)~(PG_NODE_HOOK | PG_NODE_TRACED);
+    pg_become_leaf(arena, id);
+    return leave(arena, aftermath(arena));
 }
 
 double pg_node_constant(pg_arena *arena, pg_id id) {

@@ -61,8 +61,13 @@ PG_INLINE pg_result pg_made(pg_id id, int flags) {
     return flags & PG_NODE_TRACED ? PG_RESULT_TRACED + (pg_result)id : (pg_result)id;
 }
 
+PG_INLINE int pg_holds_array(const pg_arena *arena, pg_id id) {
+    return (arena->nodes[id].flags & PG_NODE_ARRAY) != 0;
+}
+
 PG_INLINE pg_result pg_apply_unary(pg_arena *arena, int op, pg_id x) {
     int status;
+    if (PG_UNLIKELY(pg_holds_array(arena, x))) return PG_ERR_ARRAY;
     double z = pg_value(op, arena->nodes[x].data, 0.0, &status);
     if (PG_UNLIKELY(status != PG_OK)) return status;
     pg_id id = pg_take(arena);
@@ -76,6 +81,7 @@ PG_INLINE pg_result pg_apply_unary(pg_arena *arena, int op, pg_id x) {
 
 PG_INLINE pg_result pg_apply_binary(pg_arena *arena, int op, pg_id x, pg_id y) {
     int status;
+    if (PG_UNLIKELY(pg_holds_array(arena, x) || pg_holds_array(arena, y))) return PG_ERR_ARRAY;
     double z = pg_value(op, arena->nodes[x].data, arena->nodes[y].data, &status);
     if (PG_UNLIKELY(status != PG_OK)) return status;
     pg_id id = pg_take(arena);
@@ -92,6 +98,7 @@ PG_INLINE pg_result pg_apply_binary(pg_arena *arena, int op, pg_id x, pg_id y) {
  * (left == 0) or to its left, or, for a PG_KIND_CONSTANT op (hidden != 0), its k. */
 PG_INLINE pg_result pg_apply_number(pg_arena *arena, int op, pg_id x, double number, int left, int hidden) {
     int status;
+    if (PG_UNLIKELY(pg_holds_array(arena, x))) return PG_ERR_ARRAY;
     double data = arena->nodes[x].data;
     double z = left ? pg_value(op, number, data, &status) : pg_value(op, data, number, &status);
     if (PG_UNLIKELY(status != PG_OK)) return status;

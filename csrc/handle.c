@@ -5,7 +5,8 @@
 
 pg_arena *arena;
 PyTypeObject *value_type;
-PyObject *as_float, *operand_float, *op_error, *op_symbol, *bad_operand, *bad_hook, *as_children, *bad_init, *text, *changed;
+PyObject *as_data, *as_float, *operand_float, *op_error, *op_symbol, *bad_operand, *bad_hook, *as_children, *bad_init, *text,
+    *changed, *is_recording;
 PyObject *notes;
 PyObject *pins;
 
@@ -56,6 +57,9 @@ void drop_traced(traced *first) {
         doomed = next->next;
         Py_XDECREF(next->operands);
         Py_XDECREF(next->hook);
+        Py_XDECREF(next->data);
+        Py_XDECREF(next->grad);
+        Py_XDECREF(next->record);
         PyMem_Free(next);
     }
     under_way = 0;
@@ -88,6 +92,7 @@ int value_traverse(PyObject *object, visitproc visit, void *arg) {
     if (held) {
         Py_VISIT(held->operands);
         Py_VISIT(held->hook);
+        Py_VISIT(held->record);
     }
     return 0;
 }
@@ -175,6 +180,20 @@ int trace(handle *self) {
     arena->nodes[self->id].flags |= PG_NODE_TRACED | OWNER_IS_TRACED;
     if (!PyObject_GC_IsTracked((PyObject *)self)) PyObject_GC_Track((PyObject *)self);
     return 0;
+}
+
+/* Within no_grad(): a node just computed becomes a leaf. Where that cannot be asked, it is dropped, with an error set. */
+pg_result unrecorded(pg_result made) {
+    pg_id id = PG_RESULT_ID(made);
+    int record = recorded();
+    if (record > 0) return made;
+    if (record < 0) {
+        drop_node(id);
+        return PG_ERR_OP;
+    }
+    arena->unpinned |= (pg_forget(arena, id) & PG_AFTER_UNPINNED) != 0;
+    if (PG_UNLIKELY(arena->limbo != PG_NONE || arena->unpinned)) settle();
+    return (pg_result)id;
 }
 
 /* ---- errors ---- */

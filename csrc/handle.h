@@ -1,7 +1,7 @@
 /* handle.h: what the files of the native `Value` share: the handle itself, and the functions every operation runs through.
  *
  * Internal to the binding: handle.c (lifetime of handles, errors, numbers), value.c (the type and its operators),
- * value_nary.c, value_network.c, value_attributes.c, value_making.c. They alone include Python.h (limited API, 3.10 on).
+ * value_array.c, value_nary.c, value_network.c, value_attributes.c, value_making.c. They alone include Python.h (limited API, 3.10 on).
  * Together they do what pygrad/_handle.py does in Python, with the same results; what is rare, or the same on every
  * backend, is left to the Python functions that pg_python_install is given. Every function runs with the GIL held,
  * which guards the arena too.
@@ -15,6 +15,8 @@
  *     operands' handles, as a Python tuple, and its hook: so every cycle, which must run through a hook, is
  *     made of objects that the collector sees, and all of them can be collected. Handles upstream of every
  *     hook cannot be part of a cycle.
+ *   - Array Values are traced, and so is all that stands downstream of them: operands' arrays live as long as their
+ *     users. A node that a rule computed has PG_NODE_HOOK and a record.
  *   - A hook that is set when untraced nodes already use its node is *pinned*: the handle stays in `pins`
  *     until those uses end.
  */
@@ -45,6 +47,10 @@ typedef struct {
     handle *self;
     PyObject *operands; /* tuple of Values */
     PyObject *hook;     /* callable, or NULL */
+    PyObject *data;     /* ndarray, of a node with PG_NODE_ARRAY; else NULL */
+    PyObject *grad;     /* its gradient; NULL: zeros. Never changed in place here */
+    PyObject *record;   /* of a node that a rule of pygrad/_arrays.py computed; else NULL */
+    uint8_t shared;     /* operands may share the gradient's array: its first reader gets a copy */
     void *next;         /* while its release is under way */
 } traced;
 
@@ -53,8 +59,8 @@ typedef struct {
 extern pg_arena *arena;
 extern PyTypeObject *value_type;
 /* From the Python side, see pygrad/_native.py. */
-extern PyObject *as_float, *operand_float, *op_error, *op_symbol, *bad_operand, *bad_hook, *as_children, *bad_init, *text,
-    *changed;
+extern PyObject *as_data, *as_float, *operand_float, *op_error, *op_symbol, *bad_operand, *bad_hook, *as_children, *bad_init,
+    *text, *changed, *is_recording;
 /* {id: (label, op)} of the nodes that have one: alive as long as the node. */
 extern PyObject *notes;
 /* {id: handle} of the nodes whose handle must not die before their users. */
@@ -66,6 +72,8 @@ extern PyObject *pins;
 PG_INLINE int is_value(PyObject *object) {
     return PG_LIKELY(Py_TYPE(object) == value_type) || PyType_IsSubtype(Py_TYPE(object), value_type);
 }
+
+PG_INLINE int holds_array(PyObject *object) { return (NODE(object)->flags & PG_NODE_ARRAY) != 0; }
 
 /* ---- handles (handle.c) ---- */
 
@@ -126,8 +134,14 @@ PG_INLINE void drop_node(pg_id id) {
     if (PG_UNLIKELY(arena->limbo != PG_NONE || arena->unpinned)) settle();
 }
 
-/* The handle of a node just made, which owns the count that came with it. */
-PG_INLINE PyObject *wrap(pg_result made) {
+/* How many no_grad() blocks are open, in all threads; and, if any, whether this thread's operations are recorded (-1 on
+ * error). */
+extern int suspended;
+int recorded(void);
+pg_result unrecorded(pg_result made);
+
+/* The handle of a node just computed, which owns the count that came with it. */
+PG_INLINE PyObject *wrap_recorded(pg_result made) {
     pg_id id = PG_RESULT_ID(made);
     handle *self = handle_alloc();
     if (PG_UNLIKELY(!self)) {
@@ -141,6 +155,54 @@ PG_INLINE PyObject *wrap(pg_result made) {
     }
     return (PyObject *)self;
 }
+
+/* The same; within no_grad() the node forgets what it was computed from. */
+PG_INLINE PyObject *wrap(pg_result made) {
+    if (PG_UNLIKELY(suspended) && (made = unrecorded(made)) < 0) return NULL;
+    return wrap_recorded(made);
+}
+
+/* ---- arrays (value_array.c) ---- */
+
+/* The module pygrad._arrays, loaded at its first use; and its functions. */
+extern PyObject *arrays;
+enum array_function {
+    F_BINARY, F_COMPARE, F_CONSTANT, F_CONTRIBUTIONS, F_DOT_OF, F_LOGSUMEXP_OF, F_NO_FLOAT, F_ONES, F_OWN_GRAD, F_POWER,
+    F_QUIET, F_REPLACEMENT, F_SHOWN, F_SUM_OF, F_UNARY, FUNCTION_COUNT
+};
+PyObject *array_function(enum array_function which);
+/* The arguments end at the first NULL. */
+PyObject *call_arrays(enum array_function which, PyObject *a, PyObject *b, PyObject *c);
+int install_op_names(void);
+PyObject *op_name(int op); /* borrowed */
+int init_array(handle *self, PyObject *data);
+void init_number(handle *self);
+PyObject *array_data(handle *self);
+PyObject *array_grad(handle *self);
+int set_array(handle *self, PyObject *given, int grad);
+PyObject *get_raw_grad(PyObject *self, void *unused);
+PyObject *get_record(PyObject *self, void *unused);
+PyObject *rule_attribute(handle *self, const char *which);
+
+/* Gradients of arrays that a sweep has changed, as they were; and the context in which NumPy does not warn, once entered. */
+typedef struct {
+    handle *self;
+    PyObject *grad;
+    uint8_t shared;
+} logged_grad;
+
+typedef struct {
+    logged_grad *entries;
+    size_t count, capacity;
+    PyObject *quiet;
+} sweep_log;
+
+int start_root(sweep_log *log, handle *root);
+int log_operands(sweep_log *log, PyObject *operands);
+int rule_step(sweep_log *log, handle *self);
+void be_loud(sweep_log *log);
+void end_log(sweep_log *log, int failed);
+int own_rule_step(handle *self);
 
 /* ---- errors and numbers (handle.c) ---- */
 
@@ -195,6 +257,9 @@ int set_note(pg_id id, PyObject *label, PyObject *op);
 int find_op(const char *name);
 PyObject *value_state(PyObject *self, PyObject *unused);
 PyObject *value_restore(PyObject *unused, PyObject *args);
+PyObject *value_array_node(PyObject *unused, PyObject *const *args, Py_ssize_t count);
+PyObject *value_suspend(PyObject *unused, PyObject *count);
+PyObject *value_accumulate(PyObject *self, PyObject *c);
 PyObject *value_sum(PyObject *unused, PyObject *values);
 PyObject *value_logsumexp(PyObject *unused, PyObject *values);
 PyObject *value_dot(PyObject *unused, PyObject *const *args, Py_ssize_t count, PyObject *names);

@@ -102,6 +102,7 @@ static inline int pg_f_pow_status(double x, double y, double z) {
     N(27, SUM, "sum", "sum", "x0 + x1 + ..., left to right", x, g, 0.0)                                         \
     N(28, DOT, "dot", "dot", "b + w0 * x0 + w1 * x1 + ..., left to right", x *y, g *y, g *x)               \
     R(29, LOGSUMEXP, "logsumexp", "logsumexp", "log(e ** x0 + e ** x1 + ...), without overflow", exp(x - m),        \
-      isinf(m) ? m : m + log(s), g *exp(x - z))
+      isinf(m) ? m : m + log(s), g *exp(x - z))                                                                 \
+    S(30, ARRAY, "array", "") /* a rule for arrays that is no row here; which one, the binding knows (PG_NODE_ARRAY) */
 
 #endif

@@ -33,7 +33,8 @@ typedef enum {
     PG_ERR_ZERO_DIVISION = -5, /* division by zero */
     PG_ERR_OVERFLOW = -6,      /* finite operands, infinite result, where Python raises OverflowError */
     PG_ERR_DOMAIN = -7,        /* an operand outside the function's domain */
-    PG_ERR_COMPLEX = -8        /* a negative base with a fractional exponent */
+    PG_ERR_COMPLEX = -8,       /* a negative base with a fractional exponent */
+    PG_ERR_ARRAY = -9          /* an operand is an array: the binding has the rules for those */
 } pg_status;
 
 #define PG_MAX_NODES (UINT32_C(1) << 30)
@@ -50,6 +51,7 @@ enum {
     PG_NODE_TRACED = 4, /* this node or one upstream has a hook; inherited by what is computed from it */
     PG_NODE_OWNED = 8,  /* owners[] of this node is set */
     PG_NODE_PINNED = 16, /* the binding wants to know when uses of this node end */
+    PG_NODE_ARRAY = 32, /* data and gradient are arrays, which the binding keeps: here both are nan */
     PG_NODE_BINDING = 64 /* the binding's own */
 };
 
@@ -164,8 +166,10 @@ void pg_set_data(pg_arena *arena, pg_id id, double data);
 void pg_set_grad(pg_arena *arena, pg_id id, double grad);
 pg_result pg_op(pg_arena *arena, pg_id id);
 pg_result pg_flags(pg_arena *arena, pg_id id);
-/* Sets and clears PG_NODE_SIDE, _HOOK, _TRACED, _PINNED. A leaf with a hook becomes a user-defined op without operands. */
+/* Sets and clears PG_NODE_SIDE, _HOOK, _TRACED, _PINNED, _ARRAY. A leaf with a hook becomes a user-defined op without operands. */
 pg_result pg_set_flags(pg_arena *arena, pg_id id, int set, int clear);
+/* Makes the node a leaf: it lets go of its operands, and keeps data, gradient and PG_NODE_SIDE. Result as pg_release. */
+pg_result pg_forget(pg_arena *arena, pg_id id);
 /* The constant k of a PG_KIND_CONSTANT node; nan for any other. */
 double pg_node_constant(pg_arena *arena, pg_id id);
 /* Writes at most capacity operand ids, left to right (dot: weights, bias, inputs); gives how many there are. */

@@ -10,7 +10,26 @@
 
 /* ---- operations ---- */
 
+/* An op on an array: of two operands if there is a y. */
+static PyObject *of_array(int op, PyObject *x, PyObject *y) {
+    if (op == PG_OP_POW) return call_arrays(F_POWER, x, y, NULL);
+    return y ? call_arrays(F_BINARY, op_name(op), x, y) : call_arrays(F_UNARY, op_name(op), x, NULL);
+}
+
+static PyObject *of_array_and_number(int op, PyObject *x, double number, int left) {
+    PyObject *y = PyFloat_FromDouble(number), *result = NULL;
+    if (y && pg_op_describe(op)->kind == PG_KIND_CONSTANT) result = call_arrays(F_CONSTANT, op_name(op), x, y);
+    else if (y) result = left ? of_array(op, y, x) : of_array(op, x, y);
+    Py_XDECREF(y);
+    return result;
+}
+
+/* y NULL: a number, or for a unary op (given) nothing. */
 static PyObject *failed(pg_result status, int op, PyObject *x, PyObject *y, double number, int left) {
+    if (status == PG_ERR_ARRAY) {
+        int alone = pg_op_describe(op)->kind == PG_KIND_UNARY;
+        return y || alone ? of_array(op, x, y) : of_array_and_number(op, x, number, left);
+    }
     double dx = x ? NODE(x)->data : 0.0, dy = y ? NODE(y)->data : number;
     return left ? raise_status((int)status, op, dy, dx) : raise_status((int)status, op, dx, dy);
 }
@@ -43,10 +62,12 @@ PG_INLINE PyObject *binary(int op, PyObject *x, PyObject *y) {
         int known = operand_number(y, &number);
         if (PG_LIKELY(known > 0)) return with_number(op, x, number, 0);
         if (known < 0) return NULL;
+        if (holds_array(x)) return of_array(op, x, y);
     } else {
         int known = operand_number(x, &number);
         if (PG_LIKELY(known > 0)) return with_number(op, y, number, 1);
         if (known < 0) return NULL;
+        if (holds_array(y)) return of_array(op, x, y);
     }
     Py_INCREF(Py_NotImplemented);
     return Py_NotImplemented;
@@ -58,6 +79,7 @@ static PyObject *power(PyObject *x, PyObject *y) {
     int known = operand_number(y, &exponent);
     if (known > 0) return with_constant(PG_OP_POW_CONST, x, exponent);
     if (known < 0) return NULL;
+    if (holds_array(x)) return of_array(PG_OP_POW, x, y);
     Py_INCREF(Py_NotImplemented);
     return Py_NotImplemented;
 }
@@ -74,7 +96,16 @@ static PyObject *slot_mul(PyObject *x, PyObject *y) { return binary(PG_OP_MUL, x
 static PyObject *slot_div(PyObject *x, PyObject *y) { return binary(PG_OP_DIV, x, y); }
 static PyObject *slot_neg(PyObject *x) { return unary(PG_OP_NEG, x); }
 static PyObject *slot_abs(PyObject *x) { return unary(PG_OP_ABS, x); }
-static PyObject *slot_float(PyObject *x) { return PyFloat_FromDouble(NODE(x)->data); }
+
+static PyObject *slot_float(PyObject *x) {
+    return PG_UNLIKELY(holds_array(x)) ? call_arrays(F_NO_FLOAT, x, NULL, NULL) : PyFloat_FromDouble(NODE(x)->data);
+}
+
+/* As in micrograd; without this, len() would decide. */
+static int slot_bool(PyObject *x) {
+    (void)x;
+    return 1;
+}
 
 static PyObject *slot_pos(PyObject *x) {
     Py_INCREF(x);
@@ -108,15 +139,18 @@ PG_OP_TABLE(PG_METHOD_S, PG_METHOD_U, PG_METHOD_K, PG_METHOD_B, PG_METHOD_N, PG_
 
 /* ---- reverse mode ---- */
 
-static int call_hook(pg_id id) {
+static int call_hook(pg_id id, sweep_log *log) {
     PyObject *owner = handle_of(id);
     if (!owner) return -1;
     const traced *held = traced_of((handle *)owner);
     PyObject *hook = held ? held->hook : NULL;
     int status = 0;
-    if (hook) {
+    if (PG_LIKELY(!hook && held && held->record)) {
+        status = rule_step(log, (handle *)owner);
+    } else if (hook) {
         Py_INCREF(hook);
-        PyObject *result = PyObject_CallFunctionObjArgs(hook, NULL);
+        be_loud(log);
+        PyObject *result = log_operands(log, held->operands) < 0 ? NULL : PyObject_CallFunctionObjArgs(hook, NULL);
         status = result ? 0 : -1;
         Py_XDECREF(result);
         Py_DECREF(hook);
@@ -130,8 +164,10 @@ static PyObject *value_backward(PyObject *self, PyObject *unused) {
     int status;
     pg_sweep *sweep = pg_sweep_new(arena, ID(self), &status);
     if (!sweep) return raise_status(status, PG_OP_LEAF, 0.0, 0.0);
-    int error = 0;
-    for (pg_id id; !error && (id = pg_sweep_run(sweep)) != PG_NONE;) error = call_hook(id) < 0;
+    sweep_log log = {.count = 0};
+    int error = PG_UNLIKELY(holds_array(self)) && start_root(&log, (handle *)self) < 0;
+    for (pg_id id; !error && (id = pg_sweep_run(sweep)) != PG_NONE;) error = call_hook(id, &log) < 0;
+    if (PG_UNLIKELY(log.entries || log.quiet)) end_log(&log, error);
     arena->unpinned |= (pg_sweep_end(sweep, error) & PG_AFTER_UNPINNED) != 0;
     if (PG_UNLIKELY(arena->limbo != PG_NONE || arena->unpinned)) settle();
     if (error) return NULL;
@@ -154,6 +190,7 @@ static PyObject *value_trim(PyObject *unused, PyObject *unused2) {
 }
 
 static PyObject *value_repr(PyObject *self) {
+    if (PG_UNLIKELY(holds_array(self))) return call_arrays(F_SHOWN, self, NULL, NULL);
     PyObject *data = PyFloat_FromDouble(NODE(self)->data), *grad = PyFloat_FromDouble(NODE(self)->grad);
     PyObject *repr = data && grad ? PyUnicode_FromFormat("Value(data=%R, grad=%R)", data, grad) : NULL;
     Py_XDECREF(data);
@@ -172,6 +209,12 @@ static PyObject *value_compare(PyObject *self, PyObject *other, int comparison) 
     double y;
     int known = comparison != Py_EQ && comparison != Py_NE;
     if (known) {
+        if (PG_UNLIKELY(holds_array(self) || (is_value(other) && holds_array(other)))) {
+            PyObject *code = PyLong_FromLong(comparison);
+            PyObject *result = code ? call_arrays(F_COMPARE, self, other, code) : NULL;
+            Py_XDECREF(code);
+            return result;
+        }
         if (is_value(other)) {
             y = NODE(other)->data;
         } else {
@@ -225,6 +268,9 @@ static PyMethodDef methods[] = {
     {"_clamp_grads", value_clamp_grads, METH_VARARGS | METH_STATIC, NULL},
     {"_optimise", value_optimise, METH_VARARGS | METH_STATIC, NULL},
     {"_trim", value_trim, METH_NOARGS | METH_STATIC, NULL},
+    {"_array_node", (PyCFunction)(void (*)(void))value_array_node, METH_FASTCALL | METH_STATIC, NULL},
+    {"_accumulate", value_accumulate, METH_O, NULL},
+    {"_suspend", value_suspend, METH_O | METH_STATIC, NULL},
     {NULL, NULL, 0, NULL}};
 
 static PyType_Slot slots[] = {
@@ -248,6 +294,7 @@ static PyType_Slot slots[] = {
     {Py_nb_positive, (void *)(uintptr_t)slot_pos},
     {Py_nb_absolute, (void *)(uintptr_t)slot_abs},
     {Py_nb_float, (void *)(uintptr_t)slot_float},
+    {Py_nb_bool, (void *)(uintptr_t)slot_bool},
     {Py_tp_getset, value_getset},
     {Py_tp_methods, methods},
     {Py_tp_members, members},
@@ -261,7 +308,10 @@ static int install(PyObject *module) {
     static const struct {
         const char *name;
         PyObject **where;
-    } wanted[] = {{"as_float", &as_float},
+    } wanted[] = {{"arrays", &arrays},
+                  {"as_data", &as_data},
+                  {"as_float", &as_float},
+                  {"is_recording", &is_recording},
                   {"operand_float", &operand_float},
                   {"op_error", &op_error},
                   {"op_symbol", &op_symbol},
@@ -273,6 +323,7 @@ static int install(PyObject *module) {
                   {"changed", &changed}};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         if (!*wanted[i].where && !(*wanted[i].where = PyObject_GetAttrString(module, wanted[i].name))) return -1;
+    if (install_op_names() < 0) return -1;
     if (!notes && !(notes = PyDict_New())) return -1;
     if (!pins && !(pins = PyDict_New())) return -1;
     if (!arena && !(arena = pg_arena_new(0))) {

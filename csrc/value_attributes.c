@@ -36,18 +36,22 @@ static int no_delete(PyObject *given, const char *what) {
 
 static PyObject *get_data(PyObject *self, void *unused) {
     (void)unused;
+    if (PG_UNLIKELY(holds_array(self))) return array_data((handle *)self);
     return PyFloat_FromDouble(NODE(self)->data);
 }
 
 static PyObject *get_grad(PyObject *self, void *unused) {
     (void)unused;
+    if (PG_UNLIKELY(holds_array(self))) return array_grad((handle *)self);
     return PyFloat_FromDouble(NODE(self)->grad);
 }
 
 static int set_data(PyObject *self, PyObject *given, void *unused) {
     (void)unused;
     double number;
-    if (no_delete(given, "data") < 0 || to_double(given, "data", &number) < 0) return -1;
+    if (no_delete(given, "data") < 0) return -1;
+    if (PG_UNLIKELY(holds_array(self))) return set_array((handle *)self, given, 0);
+    if (to_double(given, "data", &number) < 0) return -1;
     NODE(self)->data = number;
     return 0;
 }
@@ -55,7 +59,9 @@ static int set_data(PyObject *self, PyObject *given, void *unused) {
 static int set_grad(PyObject *self, PyObject *given, void *unused) {
     (void)unused;
     double number;
-    if (no_delete(given, "grad") < 0 || to_double(given, "grad", &number) < 0) return -1;
+    if (no_delete(given, "grad") < 0) return -1;
+    if (PG_UNLIKELY(holds_array(self))) return set_array((handle *)self, given, 1);
+    if (to_double(given, "grad", &number) < 0) return -1;
     NODE(self)->grad = number;
     return 0;
 }
@@ -76,10 +82,19 @@ static int set_label(PyObject *self, PyObject *given, void *unused) {
     return status;
 }
 
+/* Of the rule that computed a node: the first of its record. */
+PyObject *rule_attribute(handle *self, const char *which) {
+    const traced *held = traced_of(self);
+    PyObject *rule = held && held->record ? PyTuple_GetItem(held->record, 0) : NULL;
+    if (!rule && !PyErr_Occurred()) PyErr_SetString(PyExc_RuntimeError, "pygrad: an array node without a rule");
+    return rule ? PyObject_GetAttrString(rule, which) : NULL;
+}
+
 static PyObject *get_op(PyObject *self, void *unused) {
     (void)unused;
     int op = NODE(self)->op;
     if (op <= PG_OP_USER) return note_of(ID(self), 1);
+    if (op == PG_OP_ARRAY) return rule_attribute((handle *)self, "symbol");
     const pg_op_info *info = pg_op_describe(op);
     if (op != PG_OP_POW_CONST) return PyUnicode_FromString(info->symbol);
     return PyObject_CallFunction(op_symbol, "sd", info->symbol, pg_node_constant(arena, ID(self)));
@@ -101,6 +116,11 @@ static PyObject *get_prev(PyObject *self, void *unused) {
 /* One node's own derivative step. */
 static PyObject *own_step(PyObject *self, PyObject *unused) {
     (void)unused;
+    const traced *held = traced_of((handle *)self);
+    if (held && held->record) {
+        if (own_rule_step((handle *)self) < 0) return NULL;
+        Py_RETURN_NONE;
+    }
     (void)pg_step(arena, ID(self));
     Py_RETURN_NONE;
 }
@@ -140,8 +160,8 @@ static int set_backward(PyObject *object, PyObject *given, void *unused) {
         late = !self->traced && arena->nodes[self->id].refs > 1;
     }
     if (trace(self) < 0 || (given && late && pin(self) < 0)) return -1;
-    (void)pg_set_flags(arena, self->id, given ? PG_NODE_HOOK : 0, given ? 0 : PG_NODE_HOOK);
     traced *held = traced_of(self);
+    if (given || !held->record) (void)pg_set_flags(arena, self->id, given ? PG_NODE_HOOK : 0, given ? 0 : PG_NODE_HOOK);
     PyObject *before = held->hook;
     Py_XINCREF(given);
     held->hook = given;
@@ -150,8 +170,12 @@ static int set_backward(PyObject *object, PyObject *given, void *unused) {
 }
 
 PyGetSetDef value_getset[] = {
-    {"data", get_data, set_data, "The number, a float.", NULL},
-    {"grad", get_grad, set_grad, "The gradient of the last root, accumulated by backward().", NULL},
+    {"data", get_data, set_data, "The number, a float; or the array. What is assigned to an array Value is kept, not copied.",
+     NULL},
+    {"grad", get_grad, set_grad,
+     "The gradient of the last root, accumulated by backward(): a float, or an array of data's shape and dtype.", NULL},
+    {"_raw_grad", get_raw_grad, NULL, NULL, NULL},
+    {"_record", get_record, NULL, NULL, NULL},
     {"label", get_label, set_label, "A name for pictures; kept as long as the node lives.", NULL},
     {"operands", get_operands, NULL, "The operands, left to right.", NULL},
     {"_prev", get_prev, NULL, "The set of operands, as in micrograd.", NULL},

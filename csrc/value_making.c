@@ -40,6 +40,7 @@ static void replace_node(handle *self, pg_id id) {
 
 /* __init__ of a leaf: the handle's node, which __new__ made one. */
 static int init_leaf(handle *self, double data) {
+    if (PG_UNLIKELY(holds_array((PyObject *)self))) init_number(self);
     pg_node *node = &arena->nodes[self->id];
     node->data = data;
     node->grad = 0.0;
@@ -75,24 +76,42 @@ static PyObject *text_or_empty(PyObject *given, const char *what) {
     return given ? PyObject_CallFunction(text, "Os", given, what) : PyUnicode_FromString("");
 }
 
-int value_init(PyObject *object, PyObject *args, PyObject *kwargs) {
-    static char *keywords[] = {"data", "_children", "_op", "label", NULL};
-    PyObject *data, *children = NULL, *op = NULL, *label = NULL;
-    double number;
-    handle *self = (handle *)object;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOO:Value", keywords, &data, &children, &op, &label)) return -1;
-    if (to_double(data, "data", &number) < 0) return -1;
-    if (NODE(self)->op != PG_OP_LEAF) return raise_error(PyObject_CallFunction(bad_init, NULL)) ? 0 : -1;
-    if (PG_LIKELY(!children && !op && !label && !(NODE(self)->flags & PG_NODE_SIDE))) return init_leaf(self, number);
+/* __init__; payload: a float or an ndarray. */
+static int init_payload(handle *self, PyObject *payload, PyObject *children, PyObject *op, PyObject *label) {
+    int is_array = !PyFloat_CheckExact(payload), was_array = holds_array((PyObject *)self);
+    double number = is_array ? NAN : PyFloat_AsDouble(payload);
+    /* what was computed from a number cannot become an array under its users, nor the other way round */
+    if (NODE(self)->op != PG_OP_LEAF || ((is_array || was_array) && NODE(self)->refs > 1))
+        return raise_error(PyObject_CallFunction(bad_init, NULL)) ? 0 : -1;
+    if (PG_LIKELY(!children && !op && !label && !(NODE(self)->flags & PG_NODE_SIDE))) {
+        if (PG_UNLIKELY(is_array) && init_array(self, payload) < 0) return -1;
+        return is_array ? (self->initialised = 1, 0) : init_leaf(self, number);
+    }
     PyObject *operands = children ? PyObject_CallFunction(as_children, "OO", children, (PyObject *)value_type)
                                   : PyTuple_New(0);
     PyObject *op_text = operands ? text_or_empty(op, "_op") : NULL;
     PyObject *label_text = op_text ? text_or_empty(label, "label") : NULL;
     int status = label_text ? init_named(self, number, operands, op_text, label_text) : -1;
+    if (status == 0 && is_array) status = init_array(self, payload);
     Py_XDECREF(label_text);
     Py_XDECREF(op_text);
     Py_XDECREF(operands);
     return status;
+}
+
+int value_init(PyObject *object, PyObject *args, PyObject *kwargs) {
+    static char *keywords[] = {"data", "_children", "_op", "label", NULL};
+    PyObject *data, *children = NULL, *op = NULL, *label = NULL;
+    handle *self = (handle *)object;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOO:Value", keywords, &data, &children, &op, &label)) return -1;
+    if (PG_UNLIKELY(!PyFloat_CheckExact(data))) {
+        PyObject *payload = PyObject_CallFunctionObjArgs(as_data, data, NULL);
+        if (!payload) return -1;
+        int status = init_payload(self, payload, children, op, label);
+        Py_DECREF(payload);
+        return status;
+    }
+    return init_payload(self, data, children, op, label);
 }
 
 /* ---- saving and restoring, for copies and pickles (pygrad/_copying.py) ---- */
@@ -100,8 +119,10 @@ int value_init(PyObject *object, PyObject *args, PyObject *kwargs) {
 PyObject *value_state(PyObject *self, PyObject *unused) {
     (void)unused;
     int op = NODE(self)->op;
-    int hooked = (NODE(self)->flags & PG_NODE_HOOK) != 0;
-    return Py_BuildValue("sdN", pg_op_describe(op)->name, pg_node_constant(arena, ID(self)), PyBool_FromLong(hooked));
+    const traced *held = traced_of((handle *)self);
+    PyObject *name = op == PG_OP_ARRAY ? rule_attribute((handle *)self, "name") : PyUnicode_FromString(pg_op_describe(op)->name);
+    if (!name) return NULL;
+    return Py_BuildValue("NdN", name, pg_node_constant(arena, ID(self)), PyBool_FromLong(held && held->hook));
 }
 
 int find_op(const char *name) {
@@ -125,7 +146,7 @@ PyObject *value_restore(PyObject *unused, PyObject *args) {
     pg_result made = pg_restore(arena, find_op(name), list.ids, list.count, constant, data, grad);
     operands_drop(&list);
     if (made < 0) return raise_status((int)made, PG_OP_LEAF, 0.0, 0.0);
-    PyObject *result = wrap(made);
+    PyObject *result = wrap_recorded(made);
     int noted = PyUnicode_GetLength(op_text) > 0 || PyUnicode_GetLength(label) > 0;
     if (result && noted && set_note(ID(result), label, op_text) < 0) Py_CLEAR(result);
     return result;

@@ -89,7 +89,10 @@ static PyObject *reduced(PyObject *values, int op, pg_result (*apply)(pg_arena *
     if (quick < 0) return NULL;
     if (quick || operands_from(&x, values, pg_op_describe(op)->name) == 0) {
         pg_result made = apply(arena, x.ids, x.count);
-        result = made >= 0 ? wrap(made) : raise_status((int)made, op, 0.0, 0.0);
+        if (PG_LIKELY(made >= 0)) result = wrap(made);
+        else if (made == PG_ERR_ARRAY)
+            result = call_arrays(op == PG_OP_SUM ? F_SUM_OF : F_LOGSUMEXP_OF, x.values ? x.values : values, NULL, NULL);
+        else result = raise_status((int)made, op, 0.0, 0.0);
     }
     operands_drop(&x);
     return result;
@@ -105,10 +108,12 @@ PyObject *value_logsumexp(PyObject *unused, PyObject *values) {
     return reduced(values, PG_OP_LOGSUMEXP, pg_apply_logsumexp);
 }
 
-static PyObject *dot_of(const operand_list *w, const operand_list *x, pg_id bias) {
+/* weights, inputs and bias: as Python objects, the bias None or a Value. */
+static PyObject *dot_of(const operand_list *w, const operand_list *x, PyObject *weights, PyObject *inputs, PyObject *bias) {
     if (w->count != x->count)
         return PyErr_Format(PyExc_ValueError, "dot: %zu weights, but %zu inputs", w->count, x->count);
-    pg_result made = pg_apply_dot(arena, w->ids, x->ids, w->count, bias);
+    pg_result made = pg_apply_dot(arena, w->ids, x->ids, w->count, bias == Py_None ? PG_NONE : ID(bias));
+    if (made == PG_ERR_ARRAY) return call_arrays(F_DOT_OF, weights, inputs, bias);
     return made >= 0 ? wrap(made) : raise_status((int)made, PG_OP_DOT, 0.0, 0.0);
 }
 
@@ -119,7 +124,7 @@ static PyObject *dot_slow(PyObject *weights, PyObject *inputs, PyObject *bias) {
     operand_list w, x;
     PyObject *result = NULL;
     if (operands_from(&w, weights, "dot") == 0) {
-        if (operands_from(&x, inputs, "dot") == 0) result = dot_of(&w, &x, start ? ID(start) : PG_NONE);
+        if (operands_from(&x, inputs, "dot") == 0) result = dot_of(&w, &x, w.values, x.values, start ? start : Py_None);
         operands_drop(&x);
     }
     operands_drop(&w);
@@ -135,7 +140,7 @@ static PyObject *dot(PyObject *weights, PyObject *inputs, PyObject *bias) {
     quick = operands_quick(&x, inputs);
     PyObject *result = NULL;
     if (quick > 0) {
-        result = dot_of(&w, &x, bias == Py_None ? PG_NONE : ID(bias));
+        result = dot_of(&w, &x, weights, inputs, bias);
         operands_drop(&x);
     }
     operands_drop(&w);

@@ -139,6 +139,11 @@ PyObject *value_ids(PyObject *unused, PyObject *values) {
     if (quick < 0) return NULL;
     if (quick == 0)
         return PyErr_Format(PyExc_TypeError, "_ids: expected a list or tuple of Values of the same backend");
+    for (size_t i = 0; i < list.count; i++)
+        if (arena->nodes[list.ids[i]].flags & PG_NODE_ARRAY) {
+            operands_drop(&list);
+            return PyErr_Format(PyExc_TypeError, "_ids: expected scalar Values");
+        }
     PyObject *token = PyBytes_FromStringAndSize((const char *)list.ids, (Py_ssize_t)(list.count * sizeof *list.ids));
     operands_drop(&list);
     return token;

@@ -13,6 +13,7 @@ A gradient is never changed in place by pygrad: what is added makes a new array,
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,7 +49,7 @@ def _real(x: Any, what: str) -> Array:
     try:
         array = np.asarray(x)
     except ValueError:
-        raise ValueError(f"{what} must be a regular array: the rows of this {type(x).__name__} differ in length") from None
+        raise ValueError(f"{what} must be a regular array: rows of this {type(x).__name__} differ in length") from None
     if array.dtype.kind not in "fiub":
         raise _not_real(x, array, what)
     return array
@@ -56,7 +57,7 @@ def _real(x: Any, what: str) -> Array:
 
 def _not_real(x: Any, array: Array, what: str) -> TypeError:
     if any(map(_checks.is_value, array.flat)):
-        return TypeError(f"{what} must be numbers, but holds Values: pygrad.stack makes one array Value of several Values")
+        return TypeError(f"{what} must be numbers, but holds Values: pygrad.stack makes one array of several Values")
     return TypeError(f"{what} must be real numbers, not {type(x).__name__} of {array.dtype}")
 
 
@@ -80,10 +81,10 @@ def own_grad(grad: Array | None, data: Array) -> Array:
 
 # ---- applying a rule ----
 
-# Of every rule, for its ops without options all of whose operands want a gradient.
-_PLAIN: dict[str, Record] = {
-    name: (rule, None, (True,) * max(rule.arity, 0)) for name, rule in RULES.items()
-}
+# Of every rule, for ops without options: where every operand wants a gradient; where only the left or right one does.
+_PLAIN: dict[str, Record] = {name: (rule, None, (True,) * max(rule.arity, 0)) for name, rule in RULES.items()}
+_LEFT: dict[str, Record] = {name: (rule, None, (True, False)) for name, rule in RULES.items() if rule.arity == 2}
+_RIGHT: dict[str, Record] = {name: (rule, None, (False, True)) for name, rule in RULES.items() if rule.arity == 2}
 
 
 def unary(name: str, x: Any) -> Any:
@@ -103,13 +104,19 @@ def binary(name: str, x: Any, y: Any) -> Any:
     if type(x) is type(y):
         record = _PLAIN[name]
         return x._array_node(name, (x, y), record[0].value(x.data, y.data, None), record)
+    if type(y) is float:
+        record = _LEFT[name]
+        return x._array_node(name, (x, type(x)(y)), record[0].value(x.data, y, None), record)
+    if type(x) is float:
+        record = _RIGHT[name]
+        return y._array_node(name, (type(y)(x), y), record[0].value(x, y.data, None), record)
     try:
         return apply(name, (x, y))
-    except _NoOperand:
+    except _OperandError:
         return NotImplemented
 
 
-class _NoOperand(TypeError):
+class _OperandError(TypeError):
     """Of an operand that is no array-like."""
 
 
@@ -127,27 +134,24 @@ def apply(name: str, operands: Sequence[Any], options: Any = None) -> Any:
 
     Raises TypeError for an operand that is none of these; what NumPy raises for shapes that do not fit.
     """
-    value_type = next(backends.type_of(x) for x in operands if _checks.is_value(x))
     rule = RULES[name]
+    if len(operands) == 1 and rule.arity == 1:
+        (x,) = operands
+        z = rule.value(x.data, options)
+        if type(z) is not np.ndarray or z.ndim == 0:
+            z = float(z)
+        return x._array_node(name, (x,), z, (rule, options, (True,)))
+    value_type = next(backends.type_of(x) for x in operands if _checks.is_value(x))
     wanted = tuple(isinstance(x, value_type) for x in operands)
     nodes = tuple(operands)
     if not all(wanted):
         dtype = _common_dtype([x for x, w in zip(operands, wanted) if w])
         nodes = tuple(x if w else _constant(name, x, value_type, dtype) for x, w in zip(operands, wanted))
     data = [v.data for v in nodes]
-    if rule.arity == 1:
-        z = rule.value(data[0], options)
-    elif rule.arity == 2:
-        z = rule.value(data[0], data[1], options)
-    else:
-        z = rule.value(data, options)
+    z = rule.value(data[0], data[1], options) if rule.arity == 2 else rule.value(data, options)
     if type(z) is not np.ndarray or z.ndim == 0:
         z = float(z)
-    k = options if type(options) is float else _NAN
-    return value_type._array_node(name, nodes, z, (rule, options, wanted), k)
-
-
-_NAN = float("nan")
+    return value_type._array_node(name, nodes, z, (rule, options, wanted))
 
 
 def _common_dtype(values: list[Any]) -> Any:
@@ -161,7 +165,7 @@ def _constant(name: str, x: Any, value_type: Any, dtype: Any) -> Any:
     if number is not NotImplemented:
         return value_type(number)
     if not isinstance(x, (np.ndarray, list, tuple)) and not hasattr(type(x), "__array__"):
-        raise _NoOperand(f"{name}: expected a Value, a number or an array, not {type(x).__name__}")
+        raise _OperandError(f"{name}: expected a Value, a number or an array, not {type(x).__name__}")
     array = _real(x, f"{name}: an operand")
     if array.dtype.kind != "f" or array.dtype not in (np.float32, np.float64):
         array = array.astype(dtype)
@@ -186,6 +190,8 @@ def fitted(c: Any, x: Any) -> Any:
 def _of_shape(c: Any, shape: tuple[int, ...]) -> Any:
     """c (an ndarray or a Value) summed to a shape that broadcasts to c's, or broadcast to a larger one."""
     added = c.ndim - len(shape)
+    if added > 0 and type(c) is np.ndarray and c.shape[added:] == shape:
+        return np.add.reduce(c, axis=0 if added == 1 else tuple(range(added)))
     stretched = tuple(added + i for i, n in enumerate(shape) if added + i >= 0 and n == 1 != c.shape[added + i])
     axes = (*range(added), *stretched)
     if axes:
@@ -245,13 +251,26 @@ def ones(data: Array) -> Array:
 
 
 def compare(x: Any, y: Any, order: Any) -> Any:
-    """An array of bools: how the data of two Values, one of them an array Value, or a Value and an array-like, compare."""
+    """An array of bools: how the data of two Values compare, or of a Value and an array-like."""
     if not _checks.is_value(y):
         number = _checks.operand_float(y, backends.type_of(x))
         if number is NotImplemented and not isinstance(y, (np.ndarray, list, tuple)):
             return NotImplemented
         return order(x.data, np.asarray(y))
     return order(x.data, y.data)
+
+
+_ORDERS = (operator.lt, operator.le, operator.eq, operator.ne, operator.gt, operator.ge)  # as CPython numbers them
+
+
+def compare_coded(x: Any, y: Any, order: int) -> Any:
+    """compare(), for the native handle."""
+    return compare(x, y, _ORDERS[order])
+
+
+def no_float(v: Any) -> float:
+    """float() of an array Value. Raises TypeError."""
+    raise TypeError(f"an array Value of shape {v.data.shape} is not one number: .data is its array, v[i] a Value of it")
 
 
 def shown(v: Any) -> str:
@@ -282,6 +301,7 @@ def logsumexp_of(operands: Sequence[Any]) -> Any:
     return apply("logsumexp", (apply("stack", operands, 0),), ((0,), False))
 
 
-def dot_of(weights: Sequence[Any], inputs: Sequence[Any], *bias: Any) -> Any:
+def dot_of(weights: Sequence[Any], inputs: Sequence[Any], bias: Any = None) -> Any:
     """bias + w0 * x0 + w1 * x1 + ..., left to right, with broadcasting."""
-    return sum_of([*bias, *(w * x for w, x in zip(weights, inputs))])
+    products = [w * x for w, x in zip(weights, inputs)]
+    return sum_of(products if bias is None else [bias, *products])

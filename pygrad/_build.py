@@ -14,7 +14,9 @@ import cffi
 CSRC = "csrc"  # relative to setup.py, as setuptools wants it
 HEADERS = ["arena.h", "graph.h", "guard.h", "handle.h", "lock.h", "native.h", "ops.h", "pygrad.h"]
 LIBRARY = ["arena.c", "graph.c", "layers.c", "optim.c"]
-BINDING = ["handle.c", "value.c", "value_attributes.c", "value_making.c", "value_nary.c", "value_network.c"]
+BINDING = [
+    "handle.c", "value.c", "value_array.c", "value_attributes.c", "value_making.c", "value_nary.c", "value_network.c",
+]  # fmt: skip
 
 # the binding needs CPython's limited API, which free-threaded CPython and PyPy do not have
 NATIVE = platform.python_implementation() == "CPython" and not sysconfig.get_config_var("Py_GIL_DISABLED")

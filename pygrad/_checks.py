@@ -73,7 +73,7 @@ def as_data(x: Any) -> Any:
 def _is_array_like(x: object) -> bool:
     if isinstance(x, (list, tuple)):
         return True
-    return not isinstance(x, type) and (hasattr(type(x), "__array__") or bool(getattr(x, "ndim", 0)))
+    return not isinstance(x, type) and hasattr(type(x), "__array__") and getattr(x, "ndim", 1) != 0
 
 
 def operand_float(x: Any, value_type: type) -> Any:

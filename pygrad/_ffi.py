@@ -13,7 +13,9 @@ try:
 except ImportError as error:
     raise backends.missing("c", error) from None
 
-__all__ = ["NO_NODE", "OP_CODES", "OP_NAMES", "RESULT_TRACED", "build_info", "ffi", "lib", "op_infos", "raise_if"]
+__all__ = [
+    "NO_NODE", "OP_CODES", "OP_KINDS", "OP_NAMES", "RESULT_TRACED", "build_info", "ffi", "lib", "op_infos", "raise_if",
+]  # fmt: skip
 
 NO_NODE = 0  # PG_NONE
 RESULT_TRACED = 1 << 32  # PG_RESULT_TRACED
@@ -41,6 +43,7 @@ def op_infos() -> list[dict[str, object]]:
 
 OP_NAMES: list[str] = [str(row["name"]) for row in op_infos()]
 OP_CODES: dict[str, int] = {name: code for code, name in enumerate(OP_NAMES)}
+OP_KINDS: dict[str, str] = {str(row["name"]): str(row["kind"]) for row in op_infos()}
 
 
 def raise_if(status: int) -> int:

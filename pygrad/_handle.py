@@ -12,16 +12,18 @@ through a closure, is made of Python objects, and the collector can take it away
 from __future__ import annotations
 
 import gc
+import math
 import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import _checks
-from ._ffi import NO_NODE, OP_CODES, OP_NAMES, RESULT_TRACED, ffi, lib
+from . import _checks, recording
+from ._ffi import NO_NODE, OP_CODES, OP_KINDS, OP_NAMES, RESULT_TRACED, ffi, lib
 from ._ffi import raise_if as _raise_if
 from ._handle_updates import Updates
+from ._lazy import arrays
 from ._prepared import changed
 from ._surface import Surface
 
@@ -45,6 +47,7 @@ _lib_binary_right = lib.pg_binary_right
 _lib_unary = lib.pg_unary
 _lib_constant = lib.pg_constant
 _NEG, _POW_CONST = OP_CODES["neg"], OP_CODES["pow_const"]
+_SHARED_KINDS = ("unary", "constant", "binary")  # of the ops whose code an elementwise rule of that name has too
 
 
 class _Reference(weakref.ref):  # type: ignore[type-arg]
@@ -87,13 +90,17 @@ gc.callbacks.append(_collection)
 
 
 class _Traced:
-    """What a traced handle holds: its operands, and its closure if it has one."""
+    """What a traced handle holds: its operands, its closure if it has one, and all that an array Value consists of."""
 
-    __slots__ = ("hook", "operands")
+    __slots__ = ("data", "grad", "hook", "operands", "record", "shared")
 
     def __init__(self, operands: tuple[Value, ...]) -> None:
         self.operands = operands
         self.hook: Callable[[], object] | None = None
+        self.data: Any = None  # an ndarray; None: the node holds a number
+        self.grad: Any = None  # of the array; None: zeros. Never changed in place here
+        self.shared = False  # whether operands may share the gradient's array
+        self.record: Any = None  # of a node that a rule of pygrad._arrays computed
 
 
 
@@ -112,7 +119,14 @@ def _settle(after: int) -> None:
 
 
 def _wrap(made: int) -> Value:
-    """The handle of a node just made."""
+    """The handle of a node just computed."""
+    if recording.suspended and not recording.active():
+        made %= RESULT_TRACED
+        _settle(_raise_if(lib.pg_forget(_arena, made)))
+    return _wrap_recorded(made)
+
+
+def _wrap_recorded(made: int) -> Value:
     self: Value = _new(Value)
     _attach(self, made)
     return self
@@ -177,6 +191,12 @@ def _raise(status: int, op: str, x: float, y: float) -> Any:
     raise _checks.op_error(op, status, x, y)
 
 
+def _array_of(v: Any) -> _Traced | None:
+    """What holds the array, of an array Value."""
+    traced: _Traced | None = getattr(v, "_traced", None)
+    return traced if traced is not None and traced.data is not None else None
+
+
 def _quick(name: str) -> Callable[[Value, Any], Any]:
     """A binary operator: what Value._binary and _wrap do, in one function."""
     code = OP_CODES[name]
@@ -190,7 +210,9 @@ def _quick(name: str) -> Callable[[Value, Any], Any]:
         else:
             return self._binary(name, other)
         if not 0 <= made < RESULT_TRACED:
-            return _wrap(made) if made >= 0 else _raise(made, name, self.data, float(other))
+            return _wrap(made) if made >= 0 else self._failed(made, name, other)
+        if recording.suspended:
+            return _wrap(made)
         result: Value = _new(Value)
         result._id = made
         _handles[made] = reference = _Reference(result, _released)
@@ -198,6 +220,15 @@ def _quick(name: str) -> Callable[[Value, Any], Any]:
         return result
 
     return operator
+
+
+def _log_grads(log: list[tuple[_Traced, Any, bool]], operands: tuple[Value, ...]) -> None:
+    """Notes the gradients of arrays before a step that may fail; who reads one then, to change it, gets a copy."""
+    for operand in operands:
+        held = _array_of(operand)
+        if held:
+            log.append((held, held.grad, held.shared))
+            held.shared = held.grad is not None
 
 
 class Value(Surface, Updates):
@@ -212,45 +243,95 @@ class Value(Surface, Updates):
     _traced: _Traced  # not set on a Value that is not traced
 
     def __init__(self, data: Any, _children: Iterable[Value] = (), _op: str = "", label: str = "") -> None:
-        number = _checks.as_float(data)
+        payload = _checks.as_data(data)
+        number = payload if type(payload) is float else math.nan
         children, symbol = _checks.as_children(_children, Value), _checks.text(_op, "_op")
         label = _checks.text(label, "label")
         if hasattr(self, "_id"):
-            self._init_again(number, bool(children or symbol))
+            self._init_again(number, bool(children or symbol), type(payload) is not float)
         elif children or symbol:
             _attach(self, _raise_if(lib.pg_user(_arena, number, [x._id for x in children], len(children))))
         else:
             _attach(self, _raise_if(lib.pg_leaf(_arena, number)))
+        if type(payload) is not float:
+            _trace(self).data = payload
+            _raise_if(lib.pg_set_flags(_arena, self._id, lib.PG_NODE_ARRAY, 0))
         if label or symbol or self._id in _notes:
             self._note(label, symbol)
 
-    def _init_again(self, number: float, computed: bool) -> None:
+    def _init_again(self, number: float, computed: bool, is_array: bool) -> None:
         if computed or OP_NAMES[lib.pg_op(_arena, self._id)] != "leaf":
             raise _checks.bad_init()
+        held = _array_of(self)
+        if is_array or held:
+            if lib.pg_uses(_arena, self._id) > 1:  # its users computed with the other kind
+                raise _checks.bad_init()
+            if held:
+                held.data = held.grad = None
+                _raise_if(lib.pg_set_flags(_arena, self._id, 0, lib.PG_NODE_ARRAY))
         lib.pg_set_data(_arena, self._id, number)
         lib.pg_set_grad(_arena, self._id, 0.0)
 
     # ---- attributes ----
 
     @property
-    def data(self) -> float:
-        """The number, a float."""
-        number: float = lib.pg_data(_arena, self._id)
-        return number
+    def data(self) -> Any:
+        """The number, a float; or the array. What is assigned to an array Value is kept, not copied."""
+        number = lib.pg_data(_arena, self._id)
+        if number == number:
+            return number
+        held = _array_of(self)  # of an array C knows nan
+        return held.data if held else number
 
     @data.setter
     def data(self, x: Any) -> None:
-        lib.pg_set_data(_arena, self._id, _checks.as_float(x, "data"))
+        held = _array_of(self)
+        if held:
+            held.data = arrays.replacement(x, held.data, "data")
+        else:
+            lib.pg_set_data(_arena, self._id, _checks.as_float(x, "data"))
 
     @property
-    def grad(self) -> float:
-        """The gradient of the last root, accumulated by backward()."""
-        number: float = lib.pg_grad(_arena, self._id)
-        return number
+    def grad(self) -> Any:
+        """The gradient of the last root, accumulated by backward(): a float, or an array of data's shape and dtype."""
+        number = lib.pg_grad(_arena, self._id)
+        if number == number:
+            return number
+        held = _array_of(self)
+        if not held:
+            return number
+        if held.grad is None or held.shared:
+            held.grad = arrays.own_grad(held.grad, held.data)
+            held.shared = False
+        return held.grad
 
     @grad.setter
     def grad(self, x: Any) -> None:
-        lib.pg_set_grad(_arena, self._id, _checks.as_float(x, "grad"))
+        held = _array_of(self)
+        if held:
+            held.grad = arrays.replacement(x, held.data, "grad")
+            held.shared = False
+        else:
+            lib.pg_set_grad(_arena, self._id, _checks.as_float(x, "grad"))
+
+    @property
+    def _raw_grad(self) -> Any:
+        held = _array_of(self)
+        return held.grad if held else lib.pg_grad(_arena, self._id)
+
+    @property
+    def _record(self) -> Any:
+        traced: _Traced | None = getattr(self, "_traced", None)
+        return traced.record if traced else None
+
+    def _accumulate(self, c: Any) -> None:
+        """Adds to the gradient. c: a float, or an array of the gradient's shape and dtype, which is kept as it is."""
+        held = _array_of(self)
+        if held is None:
+            lib.pg_set_grad(_arena, self._id, lib.pg_grad(_arena, self._id) + c)
+            return
+        held.shared = held.grad is None
+        held.grad = c if held.grad is None else held.grad + c
 
     def _note(self, label: str, symbol: str) -> None:
         _raise_if(lib.pg_set_flags(_arena, self._id, lib.PG_NODE_SIDE, 0))
@@ -279,6 +360,9 @@ class Value(Surface, Updates):
     def _op(self) -> str:
         """The op's symbol; '' for a leaf."""
         name = OP_NAMES[lib.pg_op(_arena, self._id)]
+        if name == "array":
+            rule_symbol: str = self._record[0].symbol
+            return rule_symbol
         symbol = ffi.string(lib.pg_op_describe(OP_CODES[name]).symbol).decode()
         if name == "pow_const":
             return _checks.op_symbol(symbol, lib.pg_node_constant(_arena, self._id))
@@ -288,40 +372,58 @@ class Value(Surface, Updates):
 
     def _unary(self, name: str) -> Value:
         made = _lib_unary(_arena, OP_CODES[name], self._id)
-        return _wrap(made) if made >= 0 else _raise(made, name, self.data, 0.0)
+        return _wrap(made) if made >= 0 else self._failed(made, name)
+
+    def _failed(self, status: int, name: str, other: Any = None) -> Any:
+        """Where C made no node: an array's, or what the op raises. other: a Value or number, if there is one."""
+        if status != lib.PG_ERR_ARRAY:
+            y = 0.0 if other is None else other.data if isinstance(other, Value) else float(other)
+            return _raise(status, name, self.data, y)
+        if other is None:
+            return arrays.unary(name, self)
+        if OP_KINDS[name] == "constant":
+            return arrays.with_constant(name, self, float(other))
+        return arrays.binary(name, self, other if isinstance(other, Value) else float(other))
 
     def _with_constant(self, name: str, k: Any) -> Value:
         code = OP_CODES[name]
         if type(k) is not float:
             k = _checks.as_float(k, ffi.string(lib.pg_op_describe(code).parameter).decode())
         made = lib.pg_constant(_arena, code, self._id, k)
-        return _wrap(made) if made >= 0 else _raise(made, name, self.data, k)
+        return _wrap(made) if made >= 0 else self._failed(made, name, k)
 
     def _binary(self, name: str, other: Any) -> Any:
         if isinstance(other, Value):
             made = lib.pg_binary(_arena, OP_CODES[name], self._id, other._id)
-            return _wrap(made) if made >= 0 else _raise(made, name, self.data, other.data)
+            return _wrap(made) if made >= 0 else self._failed(made, name, other)
         y = other if type(other) is float else _checks.operand_float(other, Value)
         if y is NotImplemented:
-            return y
+            return arrays.binary(name, self, other) if _array_of(self) else y
         made = lib.pg_binary_right(_arena, OP_CODES[name], self._id, y)
-        return _wrap(made) if made >= 0 else _raise(made, name, self.data, y)
+        return _wrap(made) if made >= 0 else self._failed(made, name, y)
 
     def _reflected(self, name: str, other: Any) -> Any:
         x = other if type(other) is float else _checks.operand_float(other, Value)
         if x is NotImplemented:
-            return x
+            return arrays.binary(name, other, self) if _array_of(self) else x
         made = lib.pg_binary_left(_arena, OP_CODES[name], x, self._id)
+        if made == lib.PG_ERR_ARRAY:
+            return arrays.binary(name, x, self)
         return _wrap(made) if made >= 0 else _raise(made, name, x, self.data)
 
     def _power(self, other: Any) -> Any:
         if isinstance(other, Value):
             return self._binary("pow", other)
         k = _checks.operand_float(other, Value)
-        return k if k is NotImplemented else self._with_constant("pow_const", k)
+        if k is NotImplemented:
+            return arrays.power(self, other) if _array_of(self) else k
+        return self._with_constant("pow_const", k)
 
-    def _number(self, other: Any) -> Any:
-        return other.data if isinstance(other, Value) else _checks.operand_float(other, Value)
+    def _compare(self, other: Any, order: Callable[[Any, Any], Any]) -> Any:
+        if _array_of(self) or _array_of(other):
+            return arrays.compare(self, other, order)
+        y = other.data if isinstance(other, Value) else _checks.operand_float(other, Value)
+        return y if y is NotImplemented else order(self.data, y)
 
     def _operand_error(self, name: str, other: Any) -> TypeError:
         return _checks.bad_operand(name, other)
@@ -335,13 +437,15 @@ class Value(Surface, Updates):
     def sum(values: Iterable[Any], /) -> Value:
         """x0 + x1 + ..., left to right, as one node. Numbers become leaves; no values: 0.0."""
         x = Value._as_operands("sum", values)
-        return _wrap(_raise_if(lib.pg_sum(_arena, [v._id for v in x], len(x))))
+        made = lib.pg_sum(_arena, [v._id for v in x], len(x))
+        return arrays.sum_of(x) if made == lib.PG_ERR_ARRAY else _wrap(_raise_if(made))
 
     @staticmethod
     def logsumexp(values: Iterable[Any], /) -> Value:
         """log(e ** x0 + e ** x1 + ...), without overflow, as one node. Numbers become leaves; no values: -inf."""
         x = Value._as_operands("logsumexp", values)
-        return _wrap(_raise_if(lib.pg_logsumexp(_arena, [v._id for v in x], len(x))))
+        made = lib.pg_logsumexp(_arena, [v._id for v in x], len(x))
+        return arrays.logsumexp_of(x) if made == lib.PG_ERR_ARRAY else _wrap(_raise_if(made))
 
     @staticmethod
     def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = None) -> Value:
@@ -351,7 +455,8 @@ class Value(Surface, Updates):
         x = Value._as_operands("dot", inputs)
         _checks.need_same_length(w, x)
         first = NO_NODE if start is None else start._id
-        return _wrap(_raise_if(lib.pg_dot(_arena, [v._id for v in w], [v._id for v in x], len(w), first)))
+        made = lib.pg_dot(_arena, [v._id for v in w], [v._id for v in x], len(w), first)
+        return arrays.dot_of(w, x, start) if made == lib.PG_ERR_ARRAY else _wrap(_raise_if(made))
 
     @staticmethod
     def _layers(descriptions: list[Layer]) -> Callable[[Any], Any] | None:
@@ -365,18 +470,47 @@ class Value(Surface, Updates):
 
     def __neg__(self) -> Value:
         made = _lib_unary(_arena, _NEG, self._id)
-        return _wrap(made) if made >= 0 else _raise(made, "neg", self.data, 0.0)
+        return _wrap(made) if made >= 0 else self._failed(made, "neg")
 
     def __pow__(self, other: Any, modulus: Any = None) -> Any:
         if modulus is None and (type(other) is int or type(other) is float):
             made = _lib_constant(_arena, _POW_CONST, self._id, other)
-            return _wrap(made) if made >= 0 else _raise(made, "pow_const", self.data, float(other))
+            return _wrap(made) if made >= 0 else self._failed(made, "pow_const", other)
         return NotImplemented if modulus is not None else self._power(other)
+
+    # ---- nodes that a rule of arrays computed ----
+
+    @staticmethod
+    def _array_node(
+        name: str, operands: tuple[Value, ...], data: Any, record: Any, constant: float = math.nan
+    ) -> Value:
+        """A new node; data: an ndarray, or a float. See pygrad._arrays."""
+        if recording.suspended and not recording.active():
+            name, operands, record = "leaf", (), None
+        number = data if type(data) is float else math.nan
+        code = OP_CODES[name] if OP_KINDS.get(name) in _SHARED_KINDS or name == "leaf" else OP_CODES["array"]
+        made = lib.pg_restore(_arena, code, [x._id for x in operands], len(operands), constant, number, 0.0)
+        self: Value = _new(Value)
+        _attach(self, _raise_if(made) % RESULT_TRACED)
+        traced = self._traced = _Traced(operands)
+        flags = lib.PG_NODE_TRACED
+        if type(data) is not float:
+            traced.data = data
+            flags |= lib.PG_NODE_ARRAY
+        if record is not None:
+            traced.record = record
+            flags |= lib.PG_NODE_HOOK
+        _raise_if(lib.pg_set_flags(_arena, self._id, flags, 0))
+        return self
 
     # ---- reverse mode ----
 
     def _step(self) -> None:
-        lib.pg_step(_arena, self._id)
+        if self._record is not None:
+            with arrays.quiet():
+                arrays.step(self)
+        else:
+            lib.pg_step(_arena, self._id)
 
     @property
     def _backward(self) -> Callable[[], object]:
@@ -403,7 +537,8 @@ class Value(Surface, Updates):
     @_backward.deleter
     def _backward(self) -> None:
         if _hook_of(self) is not None:
-            _raise_if(lib.pg_set_flags(_arena, self._id, 0, lib.PG_NODE_HOOK))
+            if self._record is None:
+                _raise_if(lib.pg_set_flags(_arena, self._id, 0, lib.PG_NODE_HOOK))
             self._traced.hook = None
 
     def backward(self) -> None:
@@ -413,13 +548,21 @@ class Value(Surface, Updates):
         if sweep == ffi.NULL:
             _raise_if(status[0])
         failed = 1
+        log: list[tuple[_Traced, Any, bool]] = []
         try:
+            held = _array_of(self)
+            if held:
+                _log_grads(log, (self,))
+                held.grad, held.shared = arrays.ones(held.data), False
             while node := lib.pg_sweep_run(sweep):
-                hook = _hook_of(_handle_of(node))
-                if hook is not None:
-                    hook()
+                v = _handle_of(node)
+                _log_grads(log, v._traced.operands)
+                v._backward()
             failed = 0
         finally:
+            if failed:
+                for held, grad, shared in reversed(log):
+                    held.grad, held.shared = grad, shared
             after = lib.pg_sweep_end(sweep, failed)
             if after:
                 _settle(after)
@@ -427,10 +570,14 @@ class Value(Surface, Updates):
     # ---- the rest of the object ----
 
     def __repr__(self) -> str:
+        if _array_of(self):
+            text: str = arrays.shown(self)
+            return text
         return f"Value(data={self.data!r}, grad={self.grad!r})"
 
     def _state(self) -> tuple[str, float, bool]:
-        name = OP_NAMES[lib.pg_op(_arena, self._id)]
+        record = self._record
+        name = record[0].name if record else OP_NAMES[lib.pg_op(_arena, self._id)]
         return name, lib.pg_node_constant(_arena, self._id), _hook_of(self) is not None
 
     @staticmethod
@@ -439,7 +586,7 @@ class Value(Surface, Updates):
     ) -> Value:
         ids = [x._id for x in operands]
         made = lib.pg_restore(_arena, OP_CODES[name], ids, len(ids), constant, data, grad)
-        self = _wrap(_raise_if(made))
+        self = _wrap_recorded(_raise_if(made))
         if symbol or label:
             self._note(label, symbol)
         return self

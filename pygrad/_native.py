@@ -5,19 +5,35 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from . import _surface, backends
-from ._checks import as_children, as_float, bad_hook, bad_init, bad_operand, op_error, op_symbol, operand_float, text
+from . import _surface, backends, recording
+from ._checks import (
+    as_children,
+    as_data,
+    as_float,
+    bad_hook,
+    bad_init,
+    bad_operand,
+    op_error,
+    op_symbol,
+    operand_float,
+    text,
+)
 from ._ffi import lib
+from ._lazy import arrays
 from ._prepared import changed
+from .recording import active as is_recording
 
 __all__ = [
     "Value",
+    "arrays",
     "as_children",
+    "as_data",
     "as_float",
     "bad_hook",
     "bad_init",
     "bad_operand",
     "changed",
+    "is_recording",
     "op_error",
     "op_symbol",
     "operand_float",
@@ -33,6 +49,7 @@ def _install() -> None:
         raise backends.missing("c", why)
     if lib.pg_python_install(id(sys.modules[__name__])) != 0:
         raise ImportError("the native handle could not be installed; the cause was printed above")
+    recording.listeners.append(Value._suspend)
     Value._pygrad_backend = "c"
     Value.__name__ = "Value"  # in errors too; its __module__ stays pygrad.engine
     del Value.pow_const  # a row of the table, but no method: that is pow

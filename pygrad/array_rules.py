@@ -1,5 +1,9 @@
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import numpy as np
+
+
 class Rule(NamedTuple):
     name: str
     symbol: str

@@ -263,7 +263,9 @@ class Value(Surface, Updates):
         return self
 
     @staticmethod
-    def _array_node(name: str, operands: tuple[Value, ...], data: Any, record: Any, constant: float = math.nan) -> Value:
+    def _array_node(
+        name: str, operands: tuple[Value, ...], data: Any, record: Any, constant: float = math.nan
+    ) -> Value:
         """A new node that a rule of arrays computed; data: an ndarray, or a float. See pygrad._arrays."""
         self = Value._make(name, operands, data, constant)
         self._record = record if self._name != "leaf" else None
@@ -273,7 +275,7 @@ class Value(Surface, Updates):
 
     @property
     def data(self) -> Any:
-        """The number, a float; or the array, of shape `shape`. What is assigned to an array Value is kept, not copied."""
+        """The number, a float; or the array. What is assigned to an array Value is kept, not copied."""
         return self._value
 
     @data.setter
@@ -392,7 +394,7 @@ class Value(Surface, Updates):
         return [_checks.as_operand(name, x, Value) for x in values]
 
     @staticmethod
-    def sum(values: Iterable[Any], /) -> Value:
+    def sum(values: Iterable[Any], /) -> Any:
         """x0 + x1 + ..., left to right, as one node. Numbers become leaves; no values: 0.0.
 
         Raises TypeError for what is neither a Value nor a number.
@@ -406,7 +408,7 @@ class Value(Surface, Updates):
         return Value._make("sum", operands, total)
 
     @staticmethod
-    def logsumexp(values: Iterable[Any], /) -> Value:
+    def logsumexp(values: Iterable[Any], /) -> Any:
         """log(e ** x0 + e ** x1 + ...), without overflow, as one node. Numbers become leaves; no values: -inf.
 
         Computed as m + log(sum of e ** (x - m)), m the largest operand (Blanchard, Higham and Higham 2021, eq. 1.3).
@@ -426,7 +428,7 @@ class Value(Surface, Updates):
         return Value._make("logsumexp", operands, largest + math.log(total))
 
     @staticmethod
-    def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = None) -> Value:
+    def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = None) -> Any:
         """bias + w0 * x0 + w1 * x1 + ..., left to right, as one node. Without a bias: from w0 * x0 on.
 
         Its operands are the weights, the bias, the inputs. Numbers become leaves.
@@ -508,6 +510,8 @@ class Value(Surface, Updates):
         steps = [v for v in reversed(order) if v._name != "leaf"]
         can_fail = any(v._hook is not None or v._record is not None for v in steps)
         before = [(v, v._grad, v._shared) for v in order] if can_fail else []
+        for v, grad, _ in before:
+            v._shared = type(v._value) is not float and grad is not None  # who reads it to change it gets a copy
         self._grad = 1.0 if type(self._value) is float else arrays.ones(self._value)
         self._shared = False
         try:

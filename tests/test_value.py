@@ -43,14 +43,28 @@ def test_any_real_number_is_data(Value, x):
 @pytest.mark.parametrize(
     ("x", "name"),
     [("1.5", "str"), (b"1", "bytes"), (bytearray(b"1"), "bytearray"), (None, "NoneType"), (1j, "complex"),
-     (np.complex128(1), "complex128"), (np.str_("1"), "str_"), ([1.0], "list"), ((1.0,), "tuple"), ({}, "dict"),
-     (np.array([1.0, 2.0]), "ndarray with 1 dimension"), (np.zeros((2, 2)), "ndarray with 2 dimensions"),
-     (object(), "object"), (np.array("x"), "ndarray"), (np.array(1j), "ndarray")],
+     (np.complex128(1), "complex128"), (np.str_("1"), "str_"), ({}, "dict"), (object(), "object"),
+     (np.array("x"), "ndarray"), (np.array(1j), "ndarray")],
     ids=lambda x: x if isinstance(x, str) else type(x).__name__,
 )  # fmt: skip
 def test_what_is_no_number_is_named(Value, x, name):
     with pytest.raises(TypeError, match=f"^data must be a number, not {name}$"):
         Value(x)
+    check_no_number(Value, x, name)
+
+
+@pytest.mark.parametrize(
+    ("x", "name"),
+    [([1.0], "list"), ((1.0,), "tuple"), (np.array([1.0, 2.0]), "ndarray with 1 dimension"),
+     (np.zeros((2, 2)), "ndarray with 2 dimensions")],
+    ids=lambda x: x if isinstance(x, str) else type(x).__name__,
+)  # fmt: skip
+def test_an_array_does_not_take_the_place_of_a_number(Value, x, name):
+    assert Value(x).shape == np.shape(x)
+    check_no_number(Value, x, name)
+
+
+def check_no_number(Value, x, name):
     v = Value(1.0)
     with pytest.raises(TypeError, match=f"^data must be a number, not {name}$"):
         v.data = x

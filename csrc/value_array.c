@@ -1,0 +1,406 @@
+/* value_array.c: Values that hold arrays: their nodes, data and gradients, and the derivative step of what a rule computed.
+ *
+ * An array handle is a traced one, which also holds an ndarray; its node says so (PG_NODE_ARRAY). Nothing is computed here:
+ * the rules stand in pygrad/array_rules.py and are applied by pygrad/_arrays.py, which is loaded when the first array
+ * shows up. No file of the binding knows NumPy's C API.
+ */
+#include "handle.h"
+
+#include <string.h>
+
+PyObject *arrays;
+int suspended;
+
+/* ---- the functions of pygrad/_arrays.py ---- */
+
+static const char *const function_names[FUNCTION_COUNT] = {
+    [F_BINARY] = "binary",           [F_COMPARE] = "compare_coded",     [F_CONSTANT] = "with_constant",
+    [F_CONTRIBUTIONS] = "contributions", [F_DOT_OF] = "dot_of",         [F_LOGSUMEXP_OF] = "logsumexp_of",
+    [F_NO_FLOAT] = "no_float",       [F_ONES] = "ones",                 [F_OWN_GRAD] = "own_grad",
+    [F_POWER] = "power",             [F_QUIET] = "quiet",               [F_REPLACEMENT] = "replacement",
+    [F_SHOWN] = "shown",             [F_SUM_OF] = "sum_of",             [F_UNARY] = "unary"};
+
+/* Borrowed; NULL with an error set. */
+PyObject *array_function(enum array_function which) {
+    static PyObject *functions[FUNCTION_COUNT];
+    if (PG_UNLIKELY(!functions[which])) functions[which] = PyObject_GetAttrString(arrays, function_names[which]);
+    return functions[which];
+}
+
+PyObject *call_arrays(enum array_function which, PyObject *a, PyObject *b, PyObject *c) {
+    PyObject *function = array_function(which);
+    return function ? PyObject_CallFunctionObjArgs(function, a, b, c, NULL) : NULL;
+}
+
+/* ---- names of ops ---- */
+
+static PyObject *op_names[PG_OP_COUNT]; /* str, by code */
+static PyObject *op_codes;              /* {name: code} of those that an elementwise rule shares */
+
+int install_op_names(void) {
+    if (op_codes) return 0;
+    PyObject *codes = PyDict_New();
+    for (int op = 0; codes && op < PG_OP_COUNT; op++) {
+        pg_kind kind = pg_op_describe(op)->kind;
+        int shared = op == PG_OP_LEAF || kind == PG_KIND_UNARY || kind == PG_KIND_CONSTANT || kind == PG_KIND_BINARY;
+        PyObject *code = PyLong_FromLong(op);
+        if (!op_names[op]) op_names[op] = PyUnicode_InternFromString(pg_op_describe(op)->name);
+        if (!code || !op_names[op] || (shared && PyDict_SetItem(codes, op_names[op], code) < 0)) Py_CLEAR(codes);
+        Py_XDECREF(code);
+    }
+    op_codes = codes;
+    return codes ? 0 : -1;
+}
+
+PyObject *op_name(int op) { return op_names[op]; }
+
+/* ---- nodes ---- */
+
+/* What a handle that is traced from its birth holds. */
+static traced *hold(handle *self, PyObject *operands) {
+    traced *held = PyMem_Malloc(sizeof *held);
+    if (!held) {
+        (void)PyErr_NoMemory();
+        return NULL;
+    }
+    *held = (traced){.self = self, .operands = operands};
+    Py_INCREF(operands);
+    self->traced = 1;
+    arena->owners[self->id] = held;
+    arena->nodes[self->id].flags |= PG_NODE_TRACED | OWNER_IS_TRACED;
+    return held;
+}
+
+static void keep_array(traced *held, PyObject *data) {
+    Py_INCREF(data);
+    held->data = data;
+    pg_node *node = NODE(held->self);
+    node->flags |= PG_NODE_ARRAY;
+    node->data = node->grad = NAN;
+}
+
+int recorded(void) {
+    if (PG_LIKELY(!suspended)) return 1;
+    PyObject *answer = PyObject_CallFunctionObjArgs(is_recording, NULL);
+    int status = answer ? PyObject_IsTrue(answer) : -1;
+    Py_XDECREF(answer);
+    return status;
+}
+
+static pg_result node_of(PyObject *name, PyObject *operands, double constant, double number) {
+    operand_list list;
+    PyObject *code = PyDict_GetItemWithError(op_codes, name);
+    if (!code && PyErr_Occurred()) return PG_ERR_OP;
+    int quick = operands_quick(&list, operands);
+    if (quick <= 0) return PG_ERR_OP;
+    pg_result made = pg_restore(arena, code ? (int)PyLong_AsLong(code) : PG_OP_ARRAY, list.ids, list.count, constant,
+                                number, 0.0);
+    operands_drop(&list);
+    return made;
+}
+
+/* _array_node(name, operands, data, record, constant=nan): see pygrad/_arrays.py */
+PyObject *value_array_node(PyObject *unused, PyObject *const *args, Py_ssize_t count) {
+    (void)unused;
+    if (count < 4 || count > 5 || !PyUnicode_Check(args[0]) || !PyTuple_Check(args[1]))
+        return PyErr_Format(PyExc_TypeError, "_array_node takes a name, a tuple, data, a record and perhaps a constant");
+    PyObject *name = args[0], *operands = args[1], *data = args[2], *record = args[3], *empty = NULL;
+    double number = NAN, constant = count == 5 ? PyFloat_AsDouble(args[4]) : NAN;
+    if (constant == -1.0 && PyErr_Occurred()) return NULL;
+    int is_array = !PyFloat_CheckExact(data);
+    if (!is_array) number = PyFloat_AsDouble(data);
+    int record_it = recorded();
+    if (record_it < 0) return NULL;
+    if (!record_it) {
+        if (!(empty = PyTuple_New(0))) return NULL;
+        name = op_names[PG_OP_LEAF];
+        operands = empty;
+        record = Py_None;
+    }
+    handle *self = handle_alloc();
+    pg_result made = self ? node_of(name, operands, constant, number) : PG_ERR_NOMEM;
+    traced *held = NULL;
+    if (made < 0) {
+        if (self && !PyErr_Occurred()) (void)raise_status((int)made, PG_OP_ARRAY, 0.0, 0.0);
+    } else {
+        attach(self, PG_RESULT_ID(made));
+        self->initialised = 1;
+        held = hold(self, operands);
+    }
+    Py_XDECREF(empty);
+    if (!held) {
+        Py_XDECREF(self);
+        return NULL;
+    }
+    if (is_array) keep_array(held, data);
+    if (record != Py_None) {
+        Py_INCREF(record);
+        held->record = record;
+        (void)pg_set_flags(arena, self->id, PG_NODE_HOOK, 0);
+    }
+    PyObject_GC_Track((PyObject *)self);
+    return (PyObject *)self;
+}
+
+/* __init__ with an array: of a leaf, or of a user-defined op whose node the handle has already. */
+int init_array(handle *self, PyObject *data) {
+    if (trace(self) < 0) return -1;
+    traced *held = traced_of(self);
+    PyObject *before = held->data, *grad = held->grad;
+    held->data = held->grad = NULL;
+    keep_array(held, data);
+    Py_XDECREF(before);
+    Py_XDECREF(grad);
+    return 0;
+}
+
+/* __init__ with a number where an array was. */
+void init_number(handle *self) {
+    traced *held = traced_of(self);
+    PyObject *data = held->data, *grad = held->grad;
+    held->data = held->grad = NULL;
+    (void)pg_set_flags(arena, self->id, 0, PG_NODE_ARRAY);
+    Py_XDECREF(data);
+    Py_XDECREF(grad);
+}
+
+/* ---- data and gradient ---- */
+
+PyObject *array_data(handle *self) {
+    PyObject *data = traced_of(self)->data;
+    Py_INCREF(data);
+    return data;
+}
+
+/* Whether only this node can see the array: it is no view, and nobody else refers to it. */
+static int is_fresh(PyObject *array) {
+    if (Py_REFCNT(array) != 1) return 0;
+    PyObject *base = PyObject_GetAttrString(array, "base");
+    int fresh = base == Py_None;
+    if (!base) PyErr_Clear();
+    Py_XDECREF(base);
+    return fresh;
+}
+
+PyObject *array_grad(handle *self) {
+    traced *held = traced_of(self);
+    if (!held->grad || (held->shared && !is_fresh(held->grad))) {
+        PyObject *grad = held->grad ? held->grad : Py_None, *data = held->data;
+        Py_INCREF(grad);
+        Py_INCREF(data);
+        PyObject *own = call_arrays(F_OWN_GRAD, grad, data, NULL);
+        Py_DECREF(data);
+        Py_DECREF(grad);
+        if (!own) return NULL;
+        PyObject *before = held->grad;
+        held->grad = own;
+        Py_XDECREF(before);
+    }
+    held->shared = 0;
+    Py_INCREF(held->grad);
+    return held->grad;
+}
+
+int set_array(handle *self, PyObject *given, int grad) {
+    PyObject *what = PyUnicode_FromString(grad ? "grad" : "data"), *data = array_data(self);
+    PyObject *array = what ? call_arrays(F_REPLACEMENT, given, data, what) : NULL;
+    Py_XDECREF(what);
+    Py_DECREF(data);
+    if (!array) return -1;
+    traced *held = traced_of(self);
+    PyObject **place = grad ? &held->grad : &held->data, *before = *place;
+    *place = array;
+    if (grad) held->shared = 0;
+    Py_XDECREF(before);
+    return 0;
+}
+
+PyObject *get_raw_grad(PyObject *self, void *unused) {
+    (void)unused;
+    if (!holds_array(self)) return PyFloat_FromDouble(NODE(self)->grad);
+    PyObject *grad = traced_of((handle *)self)->grad;
+    if (!grad) Py_RETURN_NONE;
+    Py_INCREF(grad);
+    return grad;
+}
+
+PyObject *get_record(PyObject *self, void *unused) {
+    (void)unused;
+    const traced *held = traced_of((handle *)self);
+    PyObject *record = held && held->record ? held->record : Py_None;
+    Py_INCREF(record);
+    return record;
+}
+
+PyObject *value_suspend(PyObject *unused, PyObject *count) {
+    (void)unused;
+    long number = PyLong_AsLong(count);
+    if (number == -1 && PyErr_Occurred()) return NULL;
+    suspended = number > 0;
+    Py_RETURN_NONE;
+}
+
+/* ---- the reverse sweep ---- */
+
+static int log_grad(sweep_log *log, handle *self) {
+    if (log->count == log->capacity) {
+        size_t capacity = log->capacity ? 2 * log->capacity : 64;
+        logged_grad *entries = PyMem_Realloc(log->entries, capacity * sizeof *entries);
+        if (!entries) {
+            (void)PyErr_NoMemory();
+            return -1;
+        }
+        log->entries = entries;
+        log->capacity = capacity;
+    }
+    traced *held = traced_of(self);
+    Py_INCREF(self);
+    log->entries[log->count++] = (logged_grad){self, held->grad, held->shared};
+    held->grad = NULL; /* the log has it now */
+    return 0;
+}
+
+/* Before a closure, which may change its operands' gradients and then fail: who reads one gets a copy. */
+int log_operands(sweep_log *log, PyObject *operands) {
+    for (Py_ssize_t i = 0; i < PyTuple_Size(operands); i++) {
+        PyObject *operand = PyTuple_GetItem(operands, i);
+        if (!holds_array(operand)) continue;
+        traced *held = traced_of((handle *)operand);
+        PyObject *grad = held->grad;
+        if (log_grad(log, (handle *)operand) < 0) return -1;
+        Py_XINCREF(grad);
+        held->grad = grad;
+        held->shared = grad != NULL;
+    }
+    return 0;
+}
+
+/* grad: a new reference, which becomes the gradient. */
+static int put_grad(sweep_log *log, handle *self, PyObject *grad, int shared) {
+    if (!grad || log_grad(log, self) < 0) {
+        Py_XDECREF(grad);
+        return -1;
+    }
+    traced *held = traced_of(self);
+    held->grad = grad;
+    held->shared = (uint8_t)shared;
+    return 0;
+}
+
+int start_root(sweep_log *log, handle *root) {
+    PyObject *data = array_data(root);
+    PyObject *one = call_arrays(F_ONES, data, NULL, NULL);
+    Py_DECREF(data);
+    return put_grad(log, root, one, 0);
+}
+
+static int accumulate(sweep_log *log, PyObject *operand, PyObject *c) {
+    if (!holds_array(operand)) {
+        double number = PyFloat_AsDouble(c);
+        if (number == -1.0 && PyErr_Occurred()) return -1;
+        NODE(operand)->grad += number;
+        return 0;
+    }
+    PyObject *before = traced_of((handle *)operand)->grad;
+    if (!before) {
+        Py_INCREF(c);
+        return put_grad(log, (handle *)operand, c, 1);
+    }
+    Py_INCREF(before);
+    PyObject *sum = PyNumber_Add(before, c);
+    Py_DECREF(before);
+    return put_grad(log, (handle *)operand, sum, 0);
+}
+
+int be_quiet(sweep_log *log) {
+    if (log->quiet) return 0;
+    PyObject *quiet = call_arrays(F_QUIET, NULL, NULL, NULL);
+    PyObject *entered = quiet ? PyObject_CallMethod(quiet, "__enter__", NULL) : NULL;
+    Py_XDECREF(entered);
+    if (!entered) Py_CLEAR(quiet);
+    log->quiet = quiet;
+    return quiet ? 0 : -1;
+}
+
+/* Keeps an exception that is set. */
+void be_loud(sweep_log *log) {
+    PyObject *type, *value, *traceback, *quiet = log->quiet;
+    if (!quiet) return;
+    log->quiet = NULL;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *left = PyObject_CallMethod(quiet, "__exit__", "OOO", Py_None, Py_None, Py_None);
+    if (!left) PyErr_Clear();
+    Py_XDECREF(left);
+    Py_DECREF(quiet);
+    PyErr_Restore(type, value, traceback);
+}
+
+static PyObject *number_or(handle *self, PyObject *array, double number) {
+    if (!holds_array((PyObject *)self)) return PyFloat_FromDouble(number);
+    if (!array) array = Py_None;
+    Py_INCREF(array);
+    return array;
+}
+
+/* The derivative step of a node that a rule computed. */
+int rule_step(sweep_log *log, handle *self) {
+    traced *held = traced_of(self);
+    PyObject *record = held->record, *operands = held->operands, *function = array_function(F_CONTRIBUTIONS);
+    if (!function || be_quiet(log) < 0) return -1;
+    Py_INCREF(record);
+    Py_INCREF(operands);
+    PyObject *z = number_or(self, held->data, NODE(self)->data), *g = number_or(self, held->grad, NODE(self)->grad);
+    PyObject *parts = z && g ? PyObject_CallFunctionObjArgs(function, record, operands, z, g, NULL) : NULL;
+    Py_XDECREF(z);
+    Py_XDECREF(g);
+    Py_ssize_t count = parts ? PySequence_Size(parts) : -1;
+    int status = count == PyTuple_Size(operands) ? 0 : -1;
+    if (parts && count >= 0 && status < 0) PyErr_SetString(PyExc_RuntimeError, "pygrad: a rule must give one part an operand");
+    for (Py_ssize_t i = 0; status == 0 && i < count; i++) {
+        PyObject *c = PySequence_GetItem(parts, i);
+        status = !c ? -1 : c == Py_None ? 0 : accumulate(log, PyTuple_GetItem(operands, i), c);
+        Py_XDECREF(c);
+    }
+    Py_XDECREF(parts);
+    Py_DECREF(operands);
+    Py_DECREF(record);
+    return status;
+}
+
+/* Ends a sweep: puts the gradients of arrays back where it failed, and frees the log. */
+void end_log(sweep_log *log, int failed) {
+    PyObject *type, *value, *traceback;
+    be_loud(log);
+    PyErr_Fetch(&type, &value, &traceback);
+    while (log->count > 0) {
+        logged_grad *entry = &log->entries[--log->count];
+        PyObject *drop = entry->grad;
+        traced *held = traced_of(entry->self);
+        if (failed && held && holds_array((PyObject *)entry->self)) {
+            drop = held->grad;
+            held->grad = entry->grad;
+            held->shared = entry->shared;
+        }
+        handle *self = entry->self;
+        Py_XDECREF(drop);
+        Py_DECREF(self);
+    }
+    PyMem_Free(log->entries);
+    PyErr_Restore(type, value, traceback);
+}
+
+/* _backward() of such a node. */
+int own_rule_step(handle *self) {
+    sweep_log log = {.count = 0};
+    int status = rule_step(&log, self);
+    end_log(&log, status < 0);
+    return status;
+}
+
+PyObject *value_accumulate(PyObject *self, PyObject *c) {
+    sweep_log log = {.count = 0};
+    int status = accumulate(&log, self, c);
+    end_log(&log, status < 0);
+    if (status < 0) return NULL;
+    Py_RETURN_NONE;
+}
