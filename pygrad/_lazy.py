@@ -1,4 +1,4 @@
-"""Modules that are loaded at their first use: so importing pygrad does not import NumPy, and a scalar script never does.
+"""Modules that are loaded at their first use: so importing pygrad does not import NumPy, nor does any scalar script.
 
 `arrays.f` is the function f of pygrad._arrays; after the first use an attribute like any other.
 """
