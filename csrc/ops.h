@@ -3,7 +3,7 @@
  * One row per operation: code, name, symbol, and the formulas of its value and derivatives. The enum,
  * the names, the eager value and the eager derivative are all made from these rows; nothing else in C
  * knows a formula. To add an op: append one row with the next code, and write its row in
- * pygrad/reference.py independently of this one (it is the oracle); the tests enumerate both tables.
+ * pygrad/ops.py independently of this one (it is the oracle); the tests enumerate both tables.
  *
  * Codes are append-only: a new row takes the next free number, none is ever reused. ORDER OP
  *
@@ -103,6 +103,9 @@ static inline int pg_f_pow_status(double x, double y, double z) {
     N(28, DOT, "dot", "dot", "b + w0 * x0 + w1 * x1 + ..., left to right", x *y, g *y, g *x)               \
     R(29, LOGSUMEXP, "logsumexp", "logsumexp", "log(e ** x0 + e ** x1 + ...), without overflow", exp(x - m),        \
       isinf(m) ? m : m + log(s), g *exp(x - z))                                                                 \
-    S(30, ARRAY, "array", "") /* a rule for arrays that is no row here; which one, the binding knows (PG_NODE_ARRAY) */
+    U(30, ERF, "erf", "erf", "error function", PG_OK, erf(x), g *(1.1283791670955126 * exp(-(x * x))))          \
+    U(31, ERFC, "erfc", "erfc", "1 - erf(x), the error function's complement", PG_OK, erfc(x),                  \
+      g *(-1.1283791670955126 * exp(-(x * x))))                                                             \
+    S(32, ARRAY, "array", "") /* a rule for arrays that is no row here; which one, the binding knows (PG_NODE_ARRAY) */
 
 #endif

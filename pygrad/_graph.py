@@ -137,7 +137,7 @@ def _rebuild(
 ) -> Any:
     """Makes one Value from a pickle. Looks names up, and calls nothing that the pickle names."""
     del upstream  # they stood there to be loaded first
-    from .reference import OPS
+    from .ops import OPS
 
     if not all(isinstance(x, str) for x in (backend, name, symbol, label)) or not isinstance(operands, tuple):
         raise ValueError("not a pickle of a pygrad Value: its fields have the wrong types")

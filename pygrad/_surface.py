@@ -164,6 +164,14 @@ class Surface:
         """x * Phi(x), Phi the standard normal distribution function (the erf form)."""
         return self._unary("gelu")
 
+    def erf(self) -> Self:
+        """The error function: 2 / sqrt(pi) times the integral of e ** -t**2 from 0 to x."""
+        return self._unary("erf")
+
+    def erfc(self) -> Self:
+        """1 - erf(x), without cancellation."""
+        return self._unary("erfc")
+
     def abs(self) -> Self:
         """Absolute value. The gradient at 0 is 0."""
         return self._unary("abs")

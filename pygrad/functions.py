@@ -1,7 +1,7 @@
 """The ops as functions: of Values, or of plain numbers, which give a plain float.
 
 pygrad.exp(v) is v.exp(); pygrad.exp(1.0) is the float that a Value of 1.0 would hold. Errors are those of the methods.
-No formulas: those of plain numbers are the reference's.
+No formulas: those of plain numbers are the op table's.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import _checks, backends
-from .reference import OPS, evaluate
+from .ops import OPS, evaluate
 
 
 def _unary(name: str, x: Any) -> Any:
@@ -89,6 +89,16 @@ def silu(x: Any) -> Any:
 def gelu(x: Any) -> Any:
     """x * Phi(x), Phi the standard normal distribution function."""
     return _unary("gelu", x)
+
+
+def erf(x: Any) -> Any:
+    """The error function."""
+    return _unary("erf", x)
+
+
+def erfc(x: Any) -> Any:
+    """1 - erf(x), without cancellation."""
+    return _unary("erfc", x)
 
 
 def abs(x: Any) -> Any:

@@ -15,7 +15,7 @@ from ._checks import is_value
 from ._module import Module, nested
 from ._prepared import Prepared, Watched, all_watched, guarded
 from .init import Initialiser, generator, initialiser
-from .reference import OPS
+from .ops import OPS
 
 __all__ = ["ACTIVATIONS", "MLP", "Dropout", "Layer", "Module", "Neuron", "Sequential", "Softmax"]
 

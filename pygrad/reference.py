@@ -1,10 +1,8 @@
 """The reference engine: scalar reverse-mode autodiff in plain Python, to be read and to be compared with.
 
 It is the specification: the engine in C gives the same numbers to the last bit, and the same errors. A Value
-is a record of how it was computed, the op and its operands; the formulas of all ops stand in one table, OPS,
-where each can be checked against a calculus book. It does not try to be fast.
-
-To add an op: one row here, one row in csrc/ops.h; the tests find it in both tables.
+is a record of how it was computed, the op and its operands; the formulas of all ops stand in the op table, see ops.
+Only those of the ops with any number of operands are here. It does not try to be fast.
 """
 
 from __future__ import annotations
@@ -13,189 +11,14 @@ import gc
 import math
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
-from . import _checks, recording
-from ._checks import Status
+from . import _checks, _ieee, recording
 from ._graph import topological_order
-from ._ieee import divide as _divide
 from ._lazy import arrays
 from ._surface import Surface
 from ._updates import Updates
-
-# ---- IEEE 754 arithmetic that never raises, for derivatives ----
-
-
-def _is_complex_power(x: float, y: float) -> bool:
-    """Whether x ** y is a complex number: a negative base, a fractional exponent."""
-    return -math.inf < x < 0.0 and math.isfinite(y) and y != math.floor(y)
-
-
-def _power(x: float, y: float) -> float:
-    if _is_complex_power(x, y):
-        return math.nan
-    try:
-        return float(x**y)
-    except ZeroDivisionError:  # 0 to a negative power: infinite, with the sign of x if y is odd
-        return math.copysign(math.inf, x) if math.fmod(y, 2.0) == -1.0 else math.inf
-    except OverflowError:
-        return -math.inf if x < 0.0 and abs(math.fmod(y, 2.0)) == 1.0 else math.inf
-
-
-def _log(x: float) -> float:
-    if x == 0.0:
-        return -math.inf
-    return math.nan if x < 0.0 else math.log(x)
-
-
-def _exp(x: float) -> float:
-    try:
-        return math.exp(x)
-    except OverflowError:
-        return math.inf
-
-
-def _sin(x: float) -> float:
-    return math.nan if math.isinf(x) else math.sin(x)
-
-
-def _cos(x: float) -> float:
-    return math.nan if math.isinf(x) else math.cos(x)
-
-
-# ---- functions that several rows share ----
-
-
-def _sigmoid(x: float) -> float:
-    if x >= 0.0:
-        return 1.0 / (1.0 + math.exp(-x))
-    e = math.exp(x)
-    return e / (1.0 + e)
-
-
-def _softplus(x: float) -> float:
-    return x + math.log1p(math.exp(-x)) if x > 0.0 else math.log1p(math.exp(x))
-
-
-def _normal_cdf(x: float) -> float:
-    """Of the standard normal distribution: erfc(-x / sqrt 2) / 2."""
-    return 0.5 * math.erfc(-x * 0.7071067811865476)
-
-
-def _normal_pdf(x: float) -> float:
-    """Of the standard normal distribution: exp(-x**2 / 2) / sqrt(2 pi)."""
-    return 0.3989422804014327 * math.exp(-0.5 * (x * x))
-
-
-def _sign(x: float) -> float:
-    return 1.0 if x > 0.0 else -1.0 if x < 0.0 else x
-
-
-# ---- the table ----
-
-
-class Op(NamedTuple):
-    """An operation: its value, and what it adds to its operands' gradients.
-
-    value(x), value(x, y), or value(x, k) of the operands' data, raising what Python's own arithmetic raises;
-    gradients(g, x, y, z) gives one contribution an operand, from the result's gradient g, the operands' data
-    x and y (y is the constant k of an op that has one) and the result's data z. All as of the time of the call.
-    """
-
-    name: str
-    symbol: str
-    kind: str  # 'unary', 'constant', 'binary'
-    value: Callable[..., Any]
-    gradients: Callable[[float, float, float, float], tuple[float, ...]]
-    parameter: str = ""  # of kind 'constant': what the constant is called
-    constant: float = 0.0  # and its default
-
-
-OPS: dict[str, Op] = {
-    op.name: op
-    for op in [
-        Op("neg", "neg", "unary", lambda x: -x, lambda g, x, y, z: (-g,)),
-        Op("add", "+", "binary", lambda x, y: x + y, lambda g, x, y, z: (g, g)),
-        Op("sub", "-", "binary", lambda x, y: x - y, lambda g, x, y, z: (g, -g)),
-        Op("mul", "*", "binary", lambda x, y: x * y, lambda g, x, y, z: (g * y, g * x)),
-        Op(
-            "div", "/", "binary",
-            lambda x, y: x / y,
-            lambda g, x, y, z: (_divide(g, y), -(g * _divide(_divide(x, y), y))),
-        ),
-        Op(
-            "pow_const", "**", "constant",
-            lambda x, k: x**k,
-            lambda g, x, k, z: (0.0 if k == 0.0 else g * (k * _power(x, k - 1.0)),),
-            "exponent", 1.0,
-        ),
-        Op(
-            "pow", "**", "binary",
-            lambda x, y: x**y,
-            lambda g, x, y, z: (
-                0.0 if y == 0.0 else g * (y * _power(x, y - 1.0)),
-                0.0 if x == 0.0 and y >= 0.0 else g * (z * _log(x)),
-            ),
-        ),
-        Op("exp", "exp", "unary", math.exp, lambda g, x, y, z: (g * z,)),
-        Op("log", "log", "unary", math.log, lambda g, x, y, z: (_divide(g, x),)),
-        Op("sqrt", "sqrt", "unary", math.sqrt, lambda g, x, y, z: (_divide(g, 2.0 * z),)),
-        Op("sin", "sin", "unary", math.sin, lambda g, x, y, z: (g * _cos(x),)),
-        Op("cos", "cos", "unary", math.cos, lambda g, x, y, z: (-(g * _sin(x)),)),
-        Op("tanh", "tanh", "unary", math.tanh, lambda g, x, y, z: (g * (1.0 - z * z),)),
-        Op("sigmoid", "sigmoid", "unary", _sigmoid, lambda g, x, y, z: (g * (z * (1.0 - z)),)),
-        Op("softplus", "softplus", "unary", _softplus, lambda g, x, y, z: (g * _sigmoid(x),)),
-        Op("relu", "ReLU", "unary", lambda x: 0.0 if x < 0.0 else x, lambda g, x, y, z: (g if z > 0.0 else 0.0,)),
-        Op(
-            "leaky_relu", "leaky_relu", "constant",
-            lambda x, k: x if x > 0.0 else k * x,
-            lambda g, x, k, z: (g if x > 0.0 else g * k,),
-            "negative_slope", 0.01,
-        ),
-        Op(
-            "elu", "elu", "constant",
-            lambda x, k: x if x > 0.0 else k * math.expm1(x),
-            lambda g, x, k, z: (g if x > 0.0 else g * (k * math.exp(x)),),
-            "alpha", 1.0,
-        ),
-        Op(
-            "silu", "silu", "unary",
-            lambda x: x * _sigmoid(x),
-            lambda g, x, y, z: (g * (_sigmoid(x) * (1.0 + x * (1.0 - _sigmoid(x)))),),
-        ),
-        Op(
-            "gelu", "gelu", "unary",
-            lambda x: x * _normal_cdf(x),
-            lambda g, x, y, z: (g * (_normal_cdf(x) + x * _normal_pdf(x)),),
-        ),
-        Op("abs", "abs", "unary", abs, lambda g, x, y, z: (g * _sign(x),)),
-        Op(
-            "maximum", "maximum", "binary",
-            lambda x, y: x if x >= y or math.isnan(x) else y,
-            lambda g, x, y, z: (0.5 * g, 0.5 * g) if x == y else (0.0 if x < y else g, 0.0 if x > y else g),
-        ),
-        Op(
-            "minimum", "minimum", "binary",
-            lambda x, y: x if x <= y or math.isnan(x) else y,
-            lambda g, x, y, z: (0.5 * g, 0.5 * g) if x == y else (0.0 if x > y else g, 0.0 if x < y else g),
-        ),
-    ]
-}  # fmt: skip
-
-# Not in the table, because they take any number of operands: 'sum', 'logsumexp' and 'dot', see the methods of Value.
-# 'leaf' has no operands; 'user' is a user-defined op.
-
-_STATUS = {ZeroDivisionError: Status.ZERO_DIVISION, OverflowError: Status.OVERFLOW, ValueError: Status.DOMAIN}
-
-
-def evaluate(op: Op, x: float, y: float) -> float:
-    """The op's value at x (and y, or its constant). Raises as Python's own arithmetic, in pygrad's words."""
-    if op.symbol == "**" and _is_complex_power(x, y):
-        raise _checks.op_error(op.name, Status.COMPLEX, x, y)
-    try:
-        return float(op.value(x) if op.kind == "unary" else op.value(x, y))
-    except (ZeroDivisionError, OverflowError, ValueError) as error:
-        raise _checks.op_error(op.name, _STATUS[type(error)], x, y) from None
+from .ops import OPS, evaluate
 
 
 class Value(Surface, Updates):
@@ -467,7 +290,7 @@ class Value(Surface, Updates):
                 x._grad += g
         elif self._name == "logsumexp":
             for x in operands:
-                x._grad += g * _exp(x._value - self._value)
+                x._grad += g * _ieee.exp(x._value - self._value)
         elif self._name == "dot":
             n = len(operands) // 2
             weights, bias, inputs = operands[:n], operands[n : len(operands) - n], operands[len(operands) - n :]
@@ -479,9 +302,8 @@ class Value(Surface, Updates):
                 x._grad += g * w._value
         elif self._name in OPS:
             y = operands[1]._value if len(operands) == 2 else self._constant
-            contributions = OPS[self._name].gradients(g, operands[0]._value, y, self._value)
-            for operand, contribution in zip(operands, contributions):
-                operand._grad += contribution
+            for operand, derivative in zip(operands, OPS[self._name].derivatives):
+                operand._grad += derivative(_ieee, g, operands[0]._value, y, self._value)
 
     @property
     def _backward(self) -> Callable[[], object]:

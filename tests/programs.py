@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pygrad.reference import OPS
+from pygrad.ops import OPS
 
 from .conftest import bits
 

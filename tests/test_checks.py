@@ -12,7 +12,7 @@ import pygrad
 from pygrad import backends, compare_backends, gradcheck
 from pygrad.checks import GradientError
 from pygrad.nn import MLP, Neuron
-from pygrad.reference import OPS
+from pygrad.ops import OPS
 
 # ---- gradcheck: right derivatives ----
 

@@ -15,7 +15,7 @@ import pytest
 import pygrad
 from pygrad import backends
 from pygrad._ffi import lib, op_infos
-from pygrad.reference import OPS, evaluate
+from pygrad.ops import OPS, evaluate
 
 from .conftest import bits
 
@@ -64,6 +64,8 @@ ORACLES = {
     "abs": lambda x: abs(x),
     "maximum": lambda x, y: max(x, y),
     "minimum": lambda x, y: min(x, y),
+    "erf": mpmath.erf,
+    "erfc": mpmath.erfc,
 }
 
 def real_power(x, y):
@@ -89,6 +91,8 @@ MATH = {
     "cos": math.cos,
     "tanh": math.tanh,
     "abs": math.fabs,
+    "erf": math.erf,
+    "erfc": math.erfc,
 }
 
 

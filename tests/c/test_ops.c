@@ -64,6 +64,10 @@ static real f_maximum(real x, real y) { return x > y ? x : y; }
 static real dx_maximum(real x, real y) { return x > y ? 1 : 0; }
 static real dy_maximum(real x, real y) { return x > y ? 0 : 1; }
 static real f_minimum(real x, real y) { return x < y ? x : y; }
+static real f_erf(real x, real y) { return (void)y, erfl(x); }
+static real d_erf(real x, real y) { return (void)y, expl(-x * x) / sqrtl(atanl(1)); }
+static real f_erfc(real x, real y) { return (void)y, erfcl(x); }
+static real d_erfc(real x, real y) { return (void)y, -expl(-x * x) / sqrtl(atanl(1)); }
 
 typedef real formula(real x, real y);
 
@@ -99,6 +103,8 @@ static const oracle_row oracle[] = {
     {"abs", f_abs, d_abs, NULL, -9, 9, 0, 0, 1},
     {"maximum", f_maximum, dx_maximum, dy_maximum, -9, 9, -9, 9, 1},
     {"minimum", f_minimum, dy_maximum, dx_maximum, -9, 9, -9, 9, 1},
+    {"erf", f_erf, d_erf, NULL, -4, 4, 0, 0, 0},
+    {"erfc", f_erfc, d_erfc, NULL, -4, 9, 0, 0, 0},
 };
 
 static const oracle_row *oracle_of(const char *name) {
@@ -113,7 +119,7 @@ static const oracle_row *oracle_of(const char *name) {
 static void test_the_table(void) {
     static const char *const names[] = {"free", "leaf", "const", "user", "neg", "add", "sub", "mul", "div", "pow_const",
         "pow", "exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "softplus", "relu", "leaky_relu", "elu", "silu",
-        "gelu", "abs", "maximum", "minimum", "sum", "dot", "logsumexp"};
+        "gelu", "abs", "maximum", "minimum", "sum", "dot", "logsumexp", "erf", "erfc"};
     const int known = (int)(sizeof names / sizeof *names);
     CHECK((int)pg_op_count() >= known);
     for (int op = 0; op < known; op++) CHECK(strcmp(pg_op_describe(op)->name, names[op]) == 0);
