@@ -497,6 +497,17 @@ pg_result pg_step(pg_arena *arena, pg_id id) {
     return leave(arena, PG_OK);
 }
 
+pg_result pg_add_to_operands(pg_arena *arena, pg_id id, const double *numbers, size_t n) {
+    enter(arena);
+    if (!pg_alive(arena, id)) return leave(arena, PG_ERR_ID);
+    const pg_node *node = &arena->nodes[id];
+    if ((node->op != PG_OP_ARRAY && node->op != PG_OP_USER) || pg_list_count(arena, node->a) != n)
+        return leave(arena, PG_ERR_OP);
+    const pg_id *x = pg_list_ids(arena, node->a);
+    for (size_t i = 0; i < n; i++) arena->nodes[x[i]].grad += numbers[i];
+    return leave(arena, PG_OK);
+}
+
 typedef struct {
     pg_id id;
     double grad;

@@ -179,6 +179,9 @@ pg_result pg_operands(pg_arena *arena, pg_id id, pg_id *ids, size_t capacity);
 
 /* One node's own derivative step: adds to the gradients of its operands. Looks at no hook. PG_ERR_ID. */
 pg_result pg_step(pg_arena *arena, pg_id id);
+/* Adds numbers[i] to the gradient of the node's i-th operand; for the binding's own derivative steps. PG_ERR_ID; PG_ERR_OP
+ * unless it is a node of array or user kind with n operands. */
+pg_result pg_add_to_operands(pg_arena *arena, pg_id id, const double *numbers, size_t n);
 /* Orders the graph under root and sets root's gradient to 1. NULL with *status PG_ERR_NOMEM or PG_ERR_ID. */
 pg_sweep *pg_sweep_new(pg_arena *arena, pg_id root, int *status);
 /* Goes on until the end (PG_NONE) or the next node with a hook, whose step the caller takes before calling again. */

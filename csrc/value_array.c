@@ -342,6 +342,29 @@ static PyObject *number_or(handle *self, PyObject *array, double number) {
     return array;
 }
 
+static int add_parts(sweep_log *log, PyObject *operands, PyObject *parts) {
+    Py_ssize_t count = PySequence_Size(parts);
+    int status = count == PyTuple_Size(operands) ? 0 : -1;
+    if (count >= 0 && status < 0) PyErr_SetString(PyExc_RuntimeError, "pygrad: a rule must give one part an operand");
+    for (Py_ssize_t i = 0; status == 0 && i < count; i++) {
+        PyObject *c = PySequence_GetItem(parts, i);
+        status = !c ? -1 : c == Py_None ? 0 : accumulate(log, PyTuple_GetItem(operands, i), c);
+        Py_XDECREF(c);
+    }
+    return status;
+}
+
+/* What many numbers were packed into hands its whole gradient on to them, and has none any more: parts holds a double for
+ * each (pygrad/_packed.py). */
+static int hand_on(sweep_log *log, handle *self, PyObject *parts) {
+    size_t n = (size_t)PyBytes_Size(parts) / sizeof(double);
+    /* bytes begin where a double may: behind the header of an object that malloc aligned */
+    const double *numbers = (const double *)(const void *)PyBytes_AsString(parts);
+    if (log_grad(log, self) < 0) return -1;
+    pg_result status = pg_add_to_operands(arena, self->id, numbers, n);
+    return status < 0 ? (raise_status((int)status, PG_OP_ARRAY, 0.0, 0.0), -1) : 0;
+}
+
 /* The derivative step of a node that a rule computed. */
 int rule_step(sweep_log *log, handle *self) {
     traced *held = traced_of(self);
@@ -353,14 +376,7 @@ int rule_step(sweep_log *log, handle *self) {
     PyObject *parts = z && g ? PyObject_CallFunctionObjArgs(function, record, operands, z, g, NULL) : NULL;
     Py_XDECREF(z);
     Py_XDECREF(g);
-    Py_ssize_t count = parts ? PySequence_Size(parts) : -1;
-    int status = count == PyTuple_Size(operands) ? 0 : -1;
-    if (parts && count >= 0 && status < 0) PyErr_SetString(PyExc_RuntimeError, "pygrad: a rule must give one part an operand");
-    for (Py_ssize_t i = 0; status == 0 && i < count; i++) {
-        PyObject *c = PySequence_GetItem(parts, i);
-        status = !c ? -1 : c == Py_None ? 0 : accumulate(log, PyTuple_GetItem(operands, i), c);
-        Py_XDECREF(c);
-    }
+    int status = !parts ? -1 : PyBytes_Check(parts) ? hand_on(log, self, parts) : add_parts(log, operands, parts);
     Py_XDECREF(parts);
     Py_DECREF(operands);
     Py_DECREF(record);

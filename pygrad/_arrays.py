@@ -7,6 +7,7 @@ The rules themselves stand in array_rules.py, for every backend; a backend keeps
     v._record                                          what apply() noted for the reverse step, or None
     v._raw_grad                                        the gradient as it is kept: None before anything was added
     v._accumulate(c)                                   adds to it; c has v's own shape and dtype
+    v._hand_on(numbers)                                adds a double of these bytes to each operand, and drops its own
 
 A gradient is never changed in place by pygrad: what is added makes a new array, so that operands may share one.
 """
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _checks, backends
-from .array_rules import RULES, Rule
+from .array_rules import RULES, Rule, unpacked
 
 Array = NDArray[Any]
 
@@ -202,7 +203,8 @@ def _of_shape(c: Any, shape: tuple[int, ...]) -> Any:
 
 
 def contributions(record: Record, operands: tuple[Any, ...], z: Any, g: Any) -> Sequence[Any]:
-    """What a node adds to the gradient of each operand, each fitted to it; None where nothing is wanted.
+    """What a node adds to the gradient of each operand, each fitted to it; None where nothing is wanted. Of packed
+    numbers: bytes, a double for each, and the node's own gradient is gone then (see pygrad._packed).
 
     z: the node's data; g: its gradient as it is kept. NumPy's warnings are the caller's to silence (quiet()).
     """
@@ -219,6 +221,8 @@ def contributions(record: Record, operands: tuple[Any, ...], z: Any, g: Any) -> 
             _wanted(derivatives[0](g, x, y, z, options), x) if wanted[0] else None,
             _wanted(derivatives[1](g, x, y, z, options), y) if wanted[1] else None,
         )
+    if rule.name == "pack":
+        return unpacked(g, options).tobytes()
     data = [v.data for v in operands]
     return [
         _wanted(derivatives[0](g, data, i, z, options), x) if wanted[i] else None for i, x in enumerate(data)
@@ -232,7 +236,11 @@ def _wanted(c: Any, x: Any) -> Any:
 def step(v: Any) -> None:
     """The derivative step of a node that a rule computed."""
     operands = v.operands
-    for operand, c in zip(operands, contributions(v._record, operands, v.data, v._raw_grad)):
+    parts = contributions(v._record, operands, v.data, v._raw_grad)
+    if isinstance(parts, bytes):
+        v._hand_on(parts)
+        return
+    for operand, c in zip(operands, parts):
         if c is not None:
             operand._accumulate(c)
 

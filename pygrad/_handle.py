@@ -333,6 +333,11 @@ class Value(Surface, Updates):
         held.shared = held.grad is None
         held.grad = c if held.grad is None else held.grad + c
 
+    def _hand_on(self, numbers: bytes) -> None:
+        """Adds a double of these bytes to each operand's gradient; its own is none any more."""
+        self._traced.grad = None
+        _raise_if(lib.pg_add_to_operands(_arena, self._id, ffi.from_buffer("double[]", numbers), len(numbers) // 8))
+
     def _note(self, label: str, symbol: str) -> None:
         _raise_if(lib.pg_set_flags(_arena, self._id, lib.PG_NODE_SIDE, 0))
         _notes[self._id] = (label, symbol)
@@ -556,7 +561,7 @@ class Value(Surface, Updates):
                 held.grad, held.shared = arrays.ones(held.data), False
             while node := lib.pg_sweep_run(sweep):
                 v = _handle_of(node)
-                _log_grads(log, v._traced.operands)
+                _log_grads(log, (v, *v._traced.operands))
                 v._backward()
             failed = 0
         finally:

@@ -23,3 +23,11 @@ RULES = {r.name: r for r in [
  Rule("sum","sum",1,lambda x,o:np.sum(x,axis=o[0],keepdims=o[1]),(lambda g,x,y,z,o:g if o[0] is None or o[1] else np.expand_dims(g,o[0]),)),
  Rule("stack","stack",-1,lambda xs,o:np.stack(xs,o),(lambda g,xs,i,z,o:np.take(g,i,axis=o),)),
 ]}
+
+def unpacked(g, o):
+    """The gradient of packed numbers, one behind the other."""
+    return np.ascontiguousarray(g.T if o[1] else g, np.float64)
+
+def _pack(xs, o):
+    a=np.array(xs).reshape(o[0]); return a.T if o[1] else a
+RULES["pack"]=Rule("pack","pack",-1,_pack,(lambda g,xs,i,z,o: np.reshape(np.transpose(g) if o[1] else g,(-1,))[i],))

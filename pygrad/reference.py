@@ -163,6 +163,12 @@ class Value(Surface, Updates):
 
     # ---- operations ----
 
+    def _hand_on(self, numbers: bytes) -> None:
+        """Adds a double of these bytes to each operand's gradient; its own is none any more."""
+        self._grad = None
+        for operand, c in zip(self._operands, memoryview(numbers).cast("d")):
+            operand._grad += c
+
     def _unary(self, name: str) -> Value:
         if type(self._value) is not float:
             made: Value = arrays.unary(name, self)
