@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _checks, backends
-from .array_rules import RULES, Rule, unpacked
+from ._rules_shapes import unpacked
+from .array_rules import RULES, Rule
 
 Array = NDArray[Any]
 
