@@ -30,7 +30,7 @@ def _gelu(x: Any, o: None) -> Any:
     return np.multiply(x, p, p)
 
 
-# A ufunc takes the options None for its argument `out`.
+# A ufunc takes the options None for its argument `out`, except that NumPy wants that of maximum and minimum by name.
 _VALUES: dict[str, Callable[..., Any]] = {
     "neg": np.negative,
     "add": np.add,
@@ -53,8 +53,8 @@ _VALUES: dict[str, Callable[..., Any]] = {
     "silu": _silu,
     "gelu": _gelu,
     "abs": np.absolute,
-    "maximum": np.maximum,
-    "minimum": np.minimum,
+    "maximum": lambda x, y, o: np.maximum(x, y),
+    "minimum": lambda x, y, o: np.minimum(x, y),
     "erf": lambda x, o: _array_math.erf(x),
     "erfc": lambda x, o: _array_math.erfc(x),
 }
