@@ -290,6 +290,11 @@ def shown(v: Any) -> str:
     return f"Value({separator.join(lines)})"
 
 
+def formatted(data: Array, spec: str) -> str:
+    """The array as NumPy shows it, each number in a format. Raises ValueError for a format no float has."""
+    return np.array2string(data, separator=", ", formatter={"float_kind": lambda x: format(float(x), spec)})
+
+
 def _indented(text: str, width: int) -> str:
     return text.replace("\n", "\n" + " " * width)
 

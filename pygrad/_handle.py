@@ -439,21 +439,21 @@ class Value(Surface, Updates):
         return [_checks.as_operand(name, x, Value) for x in values]
 
     @staticmethod
-    def sum(values: Iterable[Any], /) -> Value:
+    def _sum(values: Iterable[Any], /) -> Value:
         """x0 + x1 + ..., left to right, as one node. Numbers become leaves; no values: 0.0."""
         x = Value._as_operands("sum", values)
         made = lib.pg_sum(_arena, [v._id for v in x], len(x))
         return arrays.sum_of(x) if made == lib.PG_ERR_ARRAY else _wrap(_raise_if(made))
 
     @staticmethod
-    def logsumexp(values: Iterable[Any], /) -> Value:
+    def _logsumexp(values: Iterable[Any], /) -> Value:
         """log(e ** x0 + e ** x1 + ...), without overflow, as one node. Numbers become leaves; no values: -inf."""
         x = Value._as_operands("logsumexp", values)
         made = lib.pg_logsumexp(_arena, [v._id for v in x], len(x))
         return arrays.logsumexp_of(x) if made == lib.PG_ERR_ARRAY else _wrap(_raise_if(made))
 
     @staticmethod
-    def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = None) -> Value:
+    def _dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = None) -> Value:
         """bias + w0 * x0 + w1 * x1 + ..., left to right, as one node. Without a bias: from w0 * x0 on."""
         start = None if bias is None else _checks.as_operand("dot", bias, Value)
         w = Value._as_operands("dot", weights)

@@ -20,3 +20,5 @@ class _Lazy:
 
 
 arrays = _Lazy("._arrays")
+array_functions = _Lazy(".arrays")
+array_protocols = _Lazy("._array_protocols")

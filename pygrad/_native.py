@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from . import _surface, backends, recording
+from . import _array_surface, _surface, backends, recording
 from ._checks import (
     as_children,
     as_data,
@@ -55,6 +55,10 @@ def _install() -> None:
     del Value.pow_const  # a row of the table, but no method: that is pow
     for name in _surface.SHARED:
         setattr(Value, name, vars(_surface.Surface)[name])
+    for name in ("sum", "dot", "logsumexp"):  # on an instance methods of arrays: these functions move aside for them
+        setattr(Value, f"_{name}", vars(Value)[name])
+    for name in _array_surface.SHARED:
+        setattr(Value, name, vars(_array_surface.ArraySurface)[name])
 
 
 _install()

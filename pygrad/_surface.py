@@ -10,13 +10,15 @@ import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import _graph
+from . import _checks, _graph
+from ._array_surface import ArraySurface
+from ._lazy import arrays
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Surface:
+class Surface(ArraySurface):
     """What all Values of the reference and the cffi handle share."""
 
     __slots__ = ()
@@ -27,8 +29,6 @@ class Surface:
 
     if TYPE_CHECKING:
 
-        @property
-        def data(self) -> float: ...
         def _unary(self, name: str) -> Self: ...
         def _with_constant(self, name: str, k: Any) -> Self: ...
         def _binary(self, name: str, other: Any) -> Any: ...
@@ -187,7 +187,10 @@ class Surface:
     # ---- the rest of the object ----
 
     def __float__(self) -> float:
-        return self.data
+        data = self.data
+        if type(data) is not float:
+            raise _checks.no_single_number(data)
+        return data
 
     def __lt__(self, other: Any) -> Any:
         return self._compare(other, operator.lt)
@@ -202,7 +205,11 @@ class Surface:
         return self._compare(other, operator.ge)
 
     def __format__(self, spec: str) -> str:
-        return format(self.data, spec) if spec else str(self)
+        if not spec:
+            return str(self)
+        data = self.data
+        text: str = format(data, spec) if type(data) is float else arrays.formatted(data, spec)
+        return text
 
     def __copy__(self) -> Any:
         return _graph.copy_value(self)

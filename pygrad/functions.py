@@ -163,17 +163,17 @@ def _result(value: Any, operands: Iterable[Any]) -> Any:
 def sum(values: Iterable[Any]) -> Any:
     """x0 + x1 + ..., left to right: one node, where Python's sum makes one an addition."""
     x = list(values)
-    return _result(_engine_of(x).sum(x), x)
+    return _result(_engine_of(x)._sum(x), x)
 
 
 def logsumexp(values: Iterable[Any]) -> Any:
     """log(e ** x0 + e ** x1 + ...), without overflow, as one node; no values: -inf."""
     x = list(values)
-    return _result(_engine_of(x).logsumexp(x), x)
+    return _result(_engine_of(x)._logsumexp(x), x)
 
 
 def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = None) -> Any:
     """bias + w0 * x0 + w1 * x1 + ..., left to right, as one node; without a bias, from w0 * x0 on."""
     w, x = list(weights), list(inputs)
     operands = [*w, *x, bias]
-    return _result(_engine_of(operands).dot(w, x, bias), operands)
+    return _result(_engine_of(operands)._dot(w, x, bias), operands)

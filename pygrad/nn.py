@@ -123,7 +123,7 @@ class Neuron(Prepared):
     def __call__(self, x: Sequence[Any]) -> Any:
         b = self.b
         try:
-            act = b.dot(self.w, x, b) if is_value(b) else functions.dot(self.w, x, b)
+            act = b._dot(self.w, x, b) if is_value(b) else functions.dot(self.w, x, b)
         except (TypeError, ValueError):
             _check_inputs(x, len(self.w), repr(self))
             raise

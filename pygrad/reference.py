@@ -223,7 +223,7 @@ class Value(Surface, Updates):
         return [_checks.as_operand(name, x, Value) for x in values]
 
     @staticmethod
-    def sum(values: Iterable[Any], /) -> Any:
+    def _sum(values: Iterable[Any], /) -> Any:
         """x0 + x1 + ..., left to right, as one node. Numbers become leaves; no values: 0.0.
 
         Raises TypeError for what is neither a Value nor a number.
@@ -237,7 +237,7 @@ class Value(Surface, Updates):
         return Value._make("sum", operands, total)
 
     @staticmethod
-    def logsumexp(values: Iterable[Any], /) -> Any:
+    def _logsumexp(values: Iterable[Any], /) -> Any:
         """log(e ** x0 + e ** x1 + ...), without overflow, as one node. Numbers become leaves; no values: -inf.
 
         Computed as m + log(sum of e ** (x - m)), m the largest operand (Blanchard, Higham and Higham 2021, eq. 1.3).
@@ -257,7 +257,7 @@ class Value(Surface, Updates):
         return Value._make("logsumexp", operands, largest + math.log(total))
 
     @staticmethod
-    def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = None) -> Any:
+    def _dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = None) -> Any:
         """bias + w0 * x0 + w1 * x1 + ..., left to right, as one node. Without a bias: from w0 * x0 on.
 
         Its operands are the weights, the bias, the inputs. Numbers become leaves.
