@@ -95,12 +95,6 @@ def operand_float(x: Any, value_type: type) -> Any:
     return NotImplemented
 
 
-def no_single_number(data: Any) -> TypeError:
-    """The error for float(v) of an array Value."""
-    hint = "v.item() is it" if data.size == 1 else "use .data, or one entry, v[i]"
-    return TypeError(f"an array Value of shape {data.shape} is not one number: {hint}")
-
-
 def bad_operand(name: str, x: object) -> TypeError:
     """The error for an operand that is neither a Value nor a number."""
     return TypeError(f"{name}: expected a Value or a number, not {_type_name(x)}")

@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import _checks, _graph
+from . import _graph
 from ._array_surface import ArraySurface
 from ._lazy import arrays
 
@@ -189,7 +189,7 @@ class Surface(ArraySurface):
     def __float__(self) -> float:
         data = self.data
         if type(data) is not float:
-            raise _checks.no_single_number(data)
+            return arrays.no_float(self)
         return data
 
     def __lt__(self, other: Any) -> Any:
