@@ -178,6 +178,8 @@ CASES = [
     ("concatenate", [normal(2), normal(3)], 0, lambda t, *x: t.cat(x)),
     ("stack", [normal(2, 3), normal(2, 3)], 1, lambda t, *x: t.stack(x, 1)),
     ("stack", [0.5, 1.5], 0, lambda t, *x: t.stack(x)),
+    ("pack", [0.5, 1.5, -2.0, 3.0, 4.0, 0.0], ((2, 3), False), lambda t, *x: t.stack(x).reshape(2, 3)),
+    ("pack", [0.5, 1.5, -2.0, 3.0, 4.0, 0.0], ((2, 3), True), lambda t, *x: t.stack(x).reshape(2, 3).T),
     ("where", [normal(3, 4), normal(4)], CONDITION, lambda t, x, y: t.where(t.tensor(CONDITION), x, y)),
     ("where", [0.5, normal(4)], CONDITION, lambda t, x, y: t.where(t.tensor(CONDITION), x, y)),
     ("clip", [np.array([-1.0, 0.0, 0.5, 1.0, 2.0])], (0.0, 1.0), lambda t, x: x.clamp(0.0, 1.0)),
