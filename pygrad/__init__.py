@@ -83,6 +83,7 @@ _NAMES = {
     "gradcheck": "checks",
     "load": "saving",
     "load_table": "tables",
+    "no_grad": "recording",
     "trace": "_draw",
 }
 
@@ -138,6 +139,7 @@ __all__ = [
     "mul",
     "neg",
     "nn",
+    "no_grad",
     "optim",
     "plot",
     "relu",

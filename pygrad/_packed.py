@@ -1,16 +1,16 @@
-"""Many scalar Values as one array Value: how a layer's parameters, which are scalars, enter arithmetic on whole batches.
+"""Many scalar Values as one array Value: how a layer's parameters, which are scalars, enter arithmetic on batches.
 
 The array is read from the Values at every call, and its gradient goes to them. Knows nothing of layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import backends, recording
+from . import _arrays, backends, recording
 from .array_rules import RULES
 
 
@@ -38,6 +38,14 @@ class Packed:
         array = np.frombuffer(self._type._get(self._token, what)).reshape(shape)
         return array.T if transposed else array
 
+    def write(self, numbers: Any) -> None:
+        """Sets the Values' data. Raises ValueError for another shape, TypeError for what is no array of numbers."""
+        shape, transposed = self._options
+        array = np.asarray(numbers, np.float64)
+        if array.shape != (shape[::-1] if transposed else shape):
+            raise ValueError(f"an array of shape {shape} is needed, not {array.shape}")
+        self._type._put(self._token, "data", (array.T if transposed else array).tobytes())
+
     def __call__(self) -> Any:
         """The array Value, with the Values' data as they are now."""
         data = self.read()
@@ -48,3 +56,16 @@ class Packed:
         else:
             self._node.data = data
         return self._node
+
+
+def layer_function(parameters: Sequence[Any], nin: int, nout: int) -> Callable[[Any], Any]:
+    """x @ weight.T + bias, for arrays of shape (..., nin). parameters: nout rows of nin weights and a bias."""
+    width = nin + 1
+    rows = range(0, width * nout, width)
+    weight = Packed([p for row in rows for p in parameters[row : row + nin]], (nout, nin), transposed=True)
+    bias = Packed([parameters[row + nin] for row in rows], (nout,))
+
+    def affine(x: Any) -> Any:
+        return _arrays.apply("linear", (x, weight(), bias()))
+
+    return affine

@@ -20,8 +20,9 @@ _keeping: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 _change = object()
 """The last change: another object after each."""
 
-KEPT = ("_compute", "_known", "_zero")
-"""The attributes: a function in C, the list of all parameters, a function that sets their gradients to 0."""
+KEPT = ("_batch", "_compute", "_known", "_zero")
+"""The attributes: a function of whole batches, one in C, the list of all parameters, a function that sets their
+gradients to 0."""
 
 
 def changed() -> None:
@@ -81,6 +82,7 @@ class Prepared(Module, metaclass=_Noticing):
     _read: tuple[str, ...] = ()
     """The attributes that are read when this module, or one around it, prepares something."""
 
+    _batch: Any = None
     _compute: Any = None
     _known: Any = None
     _zero: Any = None

@@ -150,7 +150,8 @@ class Neuron(Prepared):
 
 
 class Layer(Prepared):
-    """nout neurons on the same nin inputs. Gives a list of Values, or the one Value where nout is 1.
+    """nout neurons on the same nin inputs. Gives a list of Values, or the one Value where nout is 1; of a batch, an
+    array of shape (samples, nin), an array Value of shape (samples, nout).
 
     weights: of shape (nout, nin); biases: of shape (nout,). The other options are those of Neuron.
 
@@ -185,7 +186,12 @@ class Layer(Prepared):
         )
 
     def __call__(self, x: Any) -> Any:
-        """x: nin Values or numbers, in a list, tuple or array; or one Value, as a layer of one neuron gives it."""
+        """x: nin Values or numbers, in a list, tuple or array; or one Value, as a layer of one neuron gives it.
+
+        Or a batch, an ndarray or array Value whose last axis has nin entries (of one sample: an array Value).
+        """
+        if _is_batch(x):
+            return self._of_batch(x)
         if is_value(x):
             x = [x]
         compute = self._compute
@@ -201,6 +207,86 @@ class Layer(Prepared):
             x = first.b._as_operands(repr(first), x)  # a number becomes one leaf, not one a neuron
         out = [n(x) for n in self.neurons]
         return out[0] if len(out) == 1 else out
+
+    def _of_batch(self, x: Any) -> Any:
+        """An array Value of shape (..., nout) from one of shape (..., nin)."""
+        compute = self._batch
+        if compute is None:
+            compute = self._keep("_batch", self._batch_function)
+        out = compute(x)
+        return self._row_by_row(x) if out is NotImplemented else out
+
+    def _batch_function(self) -> Callable[[Any], Any]:
+        description = self._described_to_engine()
+        if description is None or not description[0]:
+            return _not_in_one_call
+        from ._packed import layer_function
+
+        parameters, nin, nout, activation, _ = description
+        value_type = backends.type_of(parameters[0])
+        if not all(isinstance(p, value_type) for p in parameters):
+            return _not_in_one_call
+        affine = layer_function(parameters, nin, nout)
+
+        def function(x: Any) -> Any:
+            if x.shape[-1] != nin:
+                raise _checks.bad_count(self._described(), nin, x.shape[-1])
+            return _activated(affine(x), activation)
+
+        return guarded(function, [self.neurons, *_lists([self])]) or _not_in_one_call
+
+    def _row_by_row(self, x: Any) -> Any:
+        """For neurons that compute in ways of their own: sample by sample, as scalars."""
+        from .arrays import stack
+
+        if x.ndim > 1:
+            return stack([self._row_by_row(row) if is_value(row) else self._stacked(row.tolist()) for row in x])
+        return self._stacked(list(x))
+
+    def _stacked(self, x: list[Any]) -> Any:
+        from .arrays import stack
+
+        out = self._one_by_one(x)
+        return stack(out if isinstance(out, list) else [out])
+
+    @property
+    def weight(self) -> Any:
+        """All neurons' weights as one array Value of shape (nout, nin), computed from them. Assigning an array of that
+        shape changes the neurons' data. Their gradients as an array: weight_grad."""
+        return self._read_array("weight")()
+
+    @weight.setter
+    def weight(self, numbers: Any) -> None:
+        self._read_array("weight").write(numbers)
+
+    @property
+    def bias(self) -> Any:
+        """All neurons' biases as one array Value of shape (nout,), as weight."""
+        return self._read_array("bias")()
+
+    @bias.setter
+    def bias(self, numbers: Any) -> None:
+        self._read_array("bias").write(numbers)
+
+    @property
+    def weight_grad(self) -> Any:
+        """The gradients of all weights, a new array of shape (nout, nin)."""
+        return self._read_array("weight").read("grad")
+
+    @property
+    def bias_grad(self) -> Any:
+        """The gradients of all biases, a new array of shape (nout,)."""
+        return self._read_array("bias").read("grad")
+
+    def _read_array(self, name: str) -> Any:
+        from ._packed import Packed
+
+        values = self._compact().get(name)
+        if not values:
+            raise TypeError(f"{self!r} has no array of {name}s: it is made of neurons of your own, or of none")
+        if name == "bias":
+            return Packed(values, (len(values),))
+        return Packed([w for row in values for w in row], (len(values), len(values[0])))
 
     def _described_to_engine(self) -> tuple[list[Any], int, int, str, float] | None:
         """What Value._layers takes. None if some neuron is not as the first, or computes in a way of its own."""
@@ -306,7 +392,11 @@ class MLP(Prepared):
         self.dropout = Dropout(dropout, rng=source) if _checks.fraction(dropout, "dropout") else None
 
     def __call__(self, x: Any) -> Any:
-        """x: nin Values or numbers, in a list, tuple or array. Gives a list of Values, or the one Value."""
+        """x: nin Values or numbers, in a list, tuple or array. Gives a list of Values, or the one Value.
+
+        Or a batch, an ndarray of shape (samples, nin) or an array Value: then it is computed with arrays, from the same
+        parameters, and gives an array Value of shape (samples, nout).
+        """
         compute = self._compute
         if compute is None:
             compute = self._keep("_compute", self._whole)
@@ -370,6 +460,12 @@ class MLP(Prepared):
 
 
 _NEURON_CALL, _LAYER_CALL = Neuron.__call__, Layer.__call__
+
+
+def _is_batch(x: Any) -> bool:
+    """An array Value, or an ndarray of at least two dimensions; a plain one of one dimension is a sample of numbers."""
+    dimensions = getattr(x, "ndim", 0)
+    return dimensions > 1 or (dimensions == 1 and is_value(x))
 
 
 def _lists(layers: Iterable[Any]) -> list[Any]:
