@@ -168,7 +168,7 @@ static void test_restore(void) {
     const pg_id operands[] = {x, y, y, x, x}, *const one = operands;
     for (int op = 0; op < (int)pg_op_count(); op++) {
         const pg_op_info *info = pg_op_describe(op);
-        int any = info->kind == PG_KIND_NARY || op == op_user;
+        int any = info->kind == PG_KIND_NARY || op == op_user || op == check_op("array");
         size_t arity = info->kind == PG_KIND_BINARY ? 2 : info->kind == PG_KIND_STRUCTURAL ? 0 : 1;
         for (size_t n = 0; n <= 5; n++) {
             uint64_t live = LIVE(arena);
