@@ -18,13 +18,12 @@ from ._rule import Rule, call, inverse, shape_of
 
 def _rows(x: Any) -> Any:
     """All but the last axis as one."""
-    shape = x.shape
-    return x if len(shape) == 2 else x.reshape((math.prod(shape[:-1]), shape[-1]))
+    return x if x.ndim == 2 else x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _matmul_left(g: Any, x: Any, y: Any, z: Any, o: None) -> Any:
     """g @ y.T"""
-    nx, ny = len(x.shape), len(y.shape)
+    nx, ny = x.ndim, y.ndim
     if ny == 2:
         return g @ y.T if nx <= 2 else (_rows(g) @ y.T).reshape(x.shape)
     if ny == 1:
@@ -36,7 +35,7 @@ def _matmul_left(g: Any, x: Any, y: Any, z: Any, o: None) -> Any:
 
 def _matmul_right(g: Any, x: Any, y: Any, z: Any, o: None) -> Any:
     """x.T @ g"""
-    nx, ny = len(x.shape), len(y.shape)
+    nx, ny = x.ndim, y.ndim
     if nx == 1:
         return g * x if ny == 1 else x.reshape((-1, 1)) * g.reshape((*g.shape[:-1], 1, g.shape[-1]))
     if ny == 1:
@@ -46,6 +45,11 @@ def _matmul_right(g: Any, x: Any, y: Any, z: Any, o: None) -> Any:
     return x.swapaxes(-1, -2) @ g
 
 
+def _dot(x: Any, y: Any, o: None) -> Any:
+    """np.dot, which would not keep float32 with a float."""
+    return x * y if type(x) is float or type(y) is float else np.dot(x, y)
+
+
 def _dot_left(g: Any, x: Any, y: Any, z: Any, o: None) -> Any:
     nx, ny = len(shape_of(x)), len(shape_of(y))
     if nx == 0 or ny == 0:
@@ -53,7 +57,7 @@ def _dot_left(g: Any, x: Any, y: Any, z: Any, o: None) -> Any:
     if ny <= 2:
         return _matmul_left(g, x, y, z, None)
     order, columns = _contracted_first(y.shape)
-    first = np.transpose(y, order).reshape((y.shape[-2], columns))
+    first = y.transpose(order).reshape((y.shape[-2], columns))
     return (g.reshape((math.prod(x.shape[:-1]), columns)) @ first.T).reshape(x.shape)
 
 
@@ -65,8 +69,8 @@ def _dot_right(g: Any, x: Any, y: Any, z: Any, o: None) -> Any:
         return _matmul_right(g, x, y, z, None)
     order, columns = _contracted_first(y.shape)
     rows = _rows(x)
-    first = (rows.T @ g.reshape((rows.shape[0], columns))).reshape([y.shape[i] for i in order])
-    return np.transpose(first, inverse(order))
+    first = (rows.T @ g.reshape((rows.shape[0], columns))).reshape(tuple(y.shape[i] for i in order))
+    return first.transpose(inverse(order))
 
 
 def _contracted_first(shape: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
@@ -82,10 +86,9 @@ def _contracted_first(shape: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
 def _linear(xs: tuple[Any, ...], o: None) -> Any:
     """x @ weight, + bias if there is one: x (..., nin), weight (nin, nout), bias (nout,)."""
     x, weight = xs[0], xs[1]
-    if len(x.shape) <= 2:
-        z = np.matmul(x, weight)
-    else:
-        z = np.matmul(_rows(x), weight).reshape((*x.shape[:-1], weight.shape[1]))
+    z = np.matmul(x if x.ndim <= 2 else _rows(x), weight)
+    if x.ndim > 2:
+        z = z.reshape((*x.shape[:-1], weight.shape[1]))
     if len(xs) == 2:
         return z
     bias = xs[2]
@@ -144,7 +147,7 @@ def _einsum_derivative(g: Any, xs: tuple[Any, ...], i: int, z: Any, subscripts: 
         return g
     sizes = dict(zip(kept, shape_of(g)))
     if kept:
-        g = g.reshape([sizes.pop(c, 1) for c in term])  # a repeated index: its length once, then 1
+        g = g.reshape(tuple(sizes.pop(c, 1) for c in term))  # a repeated index: its length once, then 1
     if len(set(term)) == len(term):
         return g
     diagonal = np.True_
@@ -164,7 +167,7 @@ EINSUM = Rule("einsum", "einsum", -1, _einsum, (_einsum_derivative,))
 
 ROWS = [
     Rule("matmul", "@", 2, np.matmul, (_matmul_left, _matmul_right)),
-    Rule("dot", "dot", 2, np.dot, (_dot_left, _dot_right)),
+    Rule("dot", "dot", 2, _dot, (_dot_left, _dot_right)),
     Rule("linear", "linear", -1, _linear, (_linear_derivative,)),
     EINSUM,
 ]

@@ -28,7 +28,7 @@ def _kept(r: Any, x: Any, o: tuple[Any, ...]) -> Any:
     axes, keepdims = o[0], o[1]
     if keepdims or axes is None:
         return r
-    return r.reshape([1 if i in axes else n for i, n in enumerate(x.shape)]) if shape_of(r) else r
+    return r.reshape(tuple([1 if i in axes else n for i, n in enumerate(x.shape)])) if shape_of(r) else r
 
 
 def _count(x: Any, axes: _Axes) -> int:
@@ -62,7 +62,7 @@ def _mean(x: Any, o: tuple[_Axes, bool]) -> Any:
 
 def _mean_derivative(g: Any, x: Any, y: Any, z: Any, o: tuple[_Axes, bool]) -> Any:
     n = _count(x, o[0])
-    return _kept(g, x, o) / n if n else None  # of no numbers: nothing to give it to
+    return _kept(g, x, o) / n if n else 0.0
 
 
 def _cumsum_derivative(g: Any, x: Any, y: Any, z: Any, axis: int) -> Any:
@@ -101,10 +101,10 @@ def _product_of_others(x: Any, axes: _Axes) -> Any:
     rest = tuple(i for i in range(len(shape)) if i not in axes)
     n = math.prod(shape[i] for i in axes)
     outer = tuple(shape[i] for i in rest)
-    rows = np.transpose(x, rest + axes).reshape((*outer, 1, n))
+    rows = x.transpose(rest + axes).reshape((*outer, 1, n))
     others = call(PROD, (np.where(np.eye(n, dtype=bool), 1.0, rows),), ((len(outer) + 1,), False))
     back = others.reshape(outer + tuple(shape[i] for i in axes))
-    return np.transpose(back, inverse(rest + axes))
+    return back.transpose(inverse(rest + axes))
 
 
 # ---- extremes ----
@@ -202,6 +202,8 @@ def _softmax_derivative(g: Any, x: Any, y: Any, z: Any, axis: int) -> Any:
 
 def _log_softmax(x: Any, axis: int) -> Any:
     d = x - _largest(x, axis, None, None, True, -math.inf)
+    if not d.size:
+        return d
     return np.subtract(d, np.log(_total(np.exp(d), axis, None, None, True)), d)
 
 

@@ -6,6 +6,7 @@ order are graphs. Values are views where NumPy's are.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ def _transpose(x: Any, axes: tuple[int, ...]) -> Any:
 
 
 def _transpose_derivative(g: Any, x: Any, y: Any, z: Any, axes: tuple[int, ...]) -> Any:
-    return np.transpose(g, axes if len(axes) == 2 else inverse(axes))
+    return g.transpose(axes if len(axes) == 2 else inverse(axes))
 
 
 # ---- indexing ----
@@ -47,12 +48,22 @@ def _is_unique(key: Any) -> bool:
 def _scatter(x: Any, o: tuple[tuple[int, ...], Any]) -> Any:
     """Zeros of the shape, with x added at the key."""
     shape, key = o
-    z = np.zeros(shape, getattr(x, "dtype", np.float64))
+    dtype = getattr(x, "dtype", np.float64)
+    if not _is_unique(key) and np.size(x) > max(1000, math.prod(shape) // 4):
+        return _counted(x, shape, key).astype(dtype, copy=False)
+    z = np.zeros(shape, dtype)
     if _is_unique(key):
         z[key] = x
     else:
         np.add.at(z, key, x)
     return z
+
+
+def _counted(x: Any, shape: tuple[int, ...], key: Any) -> Any:
+    """The same by a weighted count of the elements' numbers: for many elements several times faster than add.at."""
+    size = math.prod(shape)
+    numbers = np.arange(size).reshape(shape)[key]
+    return np.bincount(numbers.ravel(), x.ravel(), size).reshape(shape)
 
 
 def _index_derivative(g: Any, x: Any, y: Any, z: Any, key: Any) -> Any:
@@ -62,8 +73,8 @@ def _index_derivative(g: Any, x: Any, y: Any, z: Any, key: Any) -> Any:
 def _along_key(shape: tuple[int, ...], o: tuple[Any, int]) -> tuple[Any, ...]:
     """The key of np.take_along_axis: the indices for its axis, each position for the others."""
     indices, axis = o
-    grid = np.ogrid[tuple(slice(n) for n in shape)]
-    return (*grid[:axis], indices, *grid[axis + 1 :])
+    last = len(shape) - 1
+    return tuple(indices if i == axis else np.arange(n).reshape((n,) + (1,) * (last - i)) for i, n in enumerate(shape))
 
 
 def _take_along(x: Any, o: tuple[Any, int]) -> Any:
