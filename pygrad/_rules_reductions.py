@@ -121,8 +121,8 @@ def _min(x: Any, o: tuple[_Axes, bool]) -> Any:
 def _extreme_derivative(g: Any, x: Any, y: Any, z: Any, o: tuple[_Axes, bool]) -> Any:
     """The extreme's gradient, shared evenly by all that are equal to it. nan along an axis with a nan."""
     chosen = np.equal(x, _kept(z, x, o))
-    n = _total(chosen, o[0], data_of(x).dtype, None, True)
-    return np.where(chosen, _kept(g, x, o) / n, 0.0 / n)
+    n = _total(chosen, o[0], data_of(x).dtype, None, o[1])
+    return np.where(chosen, _kept(g / n, x, o), _kept(0.0 / n, x, o))
 
 
 # ---- moments ----
