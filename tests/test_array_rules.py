@@ -353,9 +353,11 @@ def test_a_masked_gradient_is_zero_whatever_comes_from_above(upstream):
         ("maximum", [x, np.ones(2)], None, np.ones(2)),
         ("clip", [x], (0.0, 1.0), np.zeros(2)),
         ("where", [x, x], np.array([False, False]), x),
+        ("norm", [np.zeros((2, 1))], ((1,), False), np.zeros(2)),
+        ("std", [np.ones((2, 1))], ((1,), False, 0.5), np.zeros(2)),
     ]
     for name, xs, o, z in masked:
-        assert derivatives(RULES[name], g, xs, z, o)[0].tolist() == [0.0, 0.0], name
+        assert derivatives(RULES[name], g, xs, z, o)[0].ravel().tolist() == [0.0, 0.0], name
     z = np.array([2.0, 2.0])
     got = derivatives(RULES["max"], g, [np.array([[1.0, 2.0], [2.0, 1.0]])], z, ((1,), False))[0]
     assert got[[0, 1], [0, 1]].tolist() == [0.0, 0.0]
@@ -378,6 +380,12 @@ def test_float32_stays_float32(name, xs, o, same):
     assert np.ndim(z) == 0 or z.dtype == np.float32
     if np.ndim(z) and all(isinstance(x, np.ndarray) for x in xs):  # floats among them: the core casts
         assert all(d.dtype == np.float32 for d in raw_derivatives(rule, gradient_of(z), single, z, o) if np.ndim(d))
+
+
+def test_mixed_dtypes_give_the_wider():
+    single, double = np.ones((2, 2), np.float32), np.full(2, 0.1)
+    assert RULES["add"].value(single, double, None).dtype == np.float64
+    assert RULES["linear"].value((single, single, double), None).tolist() == [[2.1, 2.1], [2.1, 2.1]]
 
 
 @pytest.mark.parametrize(("name", "xs", "o", "same"), CASES, ids=IDS)
