@@ -1,4 +1,8 @@
-"""What a rule of arrays is, and how a derivative applies one to arrays or to a graph. The rules: see array_rules."""
+"""What a rule of arrays is, and what derivatives need to work on arrays and on graphs alike.
+
+A derivative that is itself a rule (index's is scatter) applies it through call(): to arrays at once, to Values as a
+node. The rules stand in the files _rules_*, their table in array_rules.
+"""
 
 from __future__ import annotations
 
