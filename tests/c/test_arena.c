@@ -512,7 +512,7 @@ static void test_pinned(void) {
 
 static void test_flags(void) {
     pg_arena *arena = check_arena(0);
-    const int all = PG_NODE_SIDE | PG_NODE_HOOK | PG_NODE_TRACED | PG_NODE_PINNED;
+    const int all = PG_NODE_SIDE | PG_NODE_HOOK | PG_NODE_TRACED | PG_NODE_PINNED | PG_NODE_ARRAY;
     pg_id a = MADE(pg_leaf(arena, 1.0)), b = MADE(pg_leaf(arena, 2.0)), sum = MADE(pg_binary(arena, op_add, a, b));
     CHECK_INT(pg_flags(arena, sum), 0);
     CHECK_INT(pg_set_flags(arena, sum, PG_NODE_OWNED, 0), PG_OK); /* not the caller's to set */
