@@ -60,7 +60,7 @@ extern pg_arena *arena;
 extern PyTypeObject *value_type;
 /* From the Python side, see pygrad/_native.py. */
 extern PyObject *as_data, *as_float, *operand_float, *op_error, *op_symbol, *bad_operand, *bad_hook, *as_children, *bad_init,
-    *text, *changed, *is_recording;
+    *text, *changed, *is_recording, *getitem, *conversion;
 /* {id: (label, op)} of the nodes that have one: alive as long as the node. */
 extern PyObject *notes;
 /* {id: handle} of the nodes whose handle must not die before their users. */
@@ -182,6 +182,9 @@ PyObject *array_grad(handle *self);
 int set_array(handle *self, PyObject *given, int grad);
 PyObject *get_raw_grad(PyObject *self, void *unused);
 PyObject *get_record(PyObject *self, void *unused);
+Py_ssize_t value_length(PyObject *self);
+PyObject *value_subscript(PyObject *self, PyObject *key);
+PyObject *get_conversion(PyObject *self, void *unused);
 PyObject *rule_attribute(handle *self, const char *which);
 
 /* Gradients of arrays that a sweep has changed, as they were; and the context in which NumPy does not warn, once entered. */

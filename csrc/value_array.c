@@ -240,6 +240,28 @@ PyObject *value_suspend(PyObject *unused, PyObject *count) {
     Py_RETURN_NONE;
 }
 
+/* ---- entries ----
+ *
+ * A mapping's slots, not a sequence's: so to NumPy a scalar Value is an object like any other, and an array of many of them
+ * is made without asking each for its length.
+ */
+
+Py_ssize_t value_length(PyObject *self) {
+    if (holds_array(self)) return PyObject_Size(traced_of((handle *)self)->data);
+    PyErr_SetString(PyExc_TypeError, "len() of a scalar Value: it has no axes");
+    return -1;
+}
+
+PyObject *value_subscript(PyObject *self, PyObject *key) { return PyObject_CallFunctionObjArgs(getitem, self, key, NULL); }
+
+/* __array__, which only array Values have. */
+PyObject *get_conversion(PyObject *self, void *unused) {
+    (void)unused;
+    if (holds_array(self)) return PyObject_CallFunctionObjArgs(conversion, self, NULL);
+    PyErr_SetString(PyExc_AttributeError, "a scalar Value has no __array__");
+    return NULL;
+}
+
 /* ---- the reverse sweep ---- */
 
 static int log_grad(sweep_log *log, handle *self) {

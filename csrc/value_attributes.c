@@ -176,6 +176,7 @@ PyGetSetDef value_getset[] = {
      "The gradient of the last root, accumulated by backward(): a float, or an array of data's shape and dtype.", NULL},
     {"_raw_grad", get_raw_grad, NULL, NULL, NULL},
     {"_record", get_record, NULL, NULL, NULL},
+    {"__array__", get_conversion, NULL, NULL, NULL},
     {"label", get_label, set_label, "A name for pictures; kept as long as the node lives.", NULL},
     {"operands", get_operands, NULL, "The operands, left to right.", NULL},
     {"_prev", get_prev, NULL, "The set of operands, as in micrograd.", NULL},

@@ -81,10 +81,39 @@ _OF_DATA = {
 }  # fmt: skip
 
 
-def ufunc(function: Any, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Any:
-    """Value.__array_ufunc__."""
-    if not any(is_value(x) and type(x.data) is not float for x in inputs):
-        return _ufunc_of_scalars(function, method, inputs, options)
+def ufunc(value: Any, function: Any, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Any:
+    """Value.__array_ufunc__; value: the first Value among the inputs."""
+    if len(inputs) == 2 and not options and method == "__call__" and type(value.data) is float:
+        x, y = inputs  # the usual case, quickly: a scalar Value and a NumPy number or an ndarray
+        other = y if x is value else x
+        if type(other) is np.ndarray and other.ndim:
+            return function(_boxed(x), y) if x is value else function(x, _boxed(y))
+        if isinstance(other, float) and function in _UFUNCS:
+            return _UFUNCS[function][1](x, float(y)) if x is value else _UFUNCS[function][1](float(x), y)
+    if any(map(_is_array_value, inputs)):
+        return _ufunc_of_arrays(function, method, inputs, options)
+    if method == "__call__" and not options and (function in _UFUNCS or function in _OF_DATA):
+        value_type = backends.type_of(value)
+        operands = [_scalar(x, value_type) for x in inputs]
+        if NotImplemented not in operands:
+            return function(*map(_numbers, operands)) if function in _OF_DATA else _UFUNCS[function][1](*operands)
+    if any(map(is_value, options.get("out", ()))):
+        raise TypeError(f"np.{function.__name__}: a Value cannot be written into: out= must be an array")
+    return getattr(function, method)(*map(_object, inputs), **options)
+
+
+def _is_array_value(x: Any) -> bool:
+    return is_value(x) and type(x.data) is not float
+
+
+def _scalar(x: Any, value_type: Any) -> Any:
+    """A scalar Value or the float of a number; NotImplemented for anything else, such as an array."""
+    if type(x) is np.ndarray and x.ndim:
+        return NotImplemented
+    return x if isinstance(x, value_type) else operand_float(x, value_type)
+
+
+def _ufunc_of_arrays(function: Any, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Any:
     name = f"np.{function.__name__}"
     if method != "__call__":
         instead = {np.add: "np.sum", np.multiply: "np.prod", np.maximum: "np.max", np.minimum: "np.min"}
@@ -100,30 +129,19 @@ def ufunc(function: Any, method: str, inputs: Sequence[Any], options: dict[str, 
     _unsupported(name)
 
 
-def _ufunc_of_scalars(function: Any, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Any:
-    if method == "__call__" and not options and (function in _UFUNCS or function in _OF_DATA):
-        value_type = next(backends.type_of(x) for x in inputs if is_value(x))
-        operands = [x if isinstance(x, value_type) else operand_float(x, value_type) for x in inputs]
-        if not any(x is NotImplemented for x in operands):
-            if function in _OF_DATA:
-                return function(*map(_numbers, operands))
-            return _UFUNCS[function][1](*operands)
-    if any(is_value(x) for x in options.get("out", ())):
-        raise TypeError(f"np.{function.__name__}: a Value cannot be written into: out= must be an array")
-    return getattr(function, method)(*map(_object, inputs), **options)
-
-
 def _numbers(x: Any) -> Any:
     return x.data if is_value(x) else x
 
 
 def _object(x: Any) -> Any:
+    return _boxed(x) if is_value(x) else x
+
+
+def _boxed(v: Any) -> Any:
     """A scalar Value as NumPy sees any Python object: an object array without dimensions."""
-    if not is_value(x):
-        return x
-    boxed = np.empty((), dtype=object)
-    boxed[()] = x
-    return boxed
+    box = np.empty((), dtype=object)
+    box[()] = v
+    return box
 
 
 def _unsupported(name: str) -> NoReturn:
@@ -167,7 +185,7 @@ _FUNCTIONS_OF_DATA = {
 def function(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Value.__array_function__."""
     found = [*_leaves(args), *_leaves(list(kwargs.values()))]
-    has_arrays = any(is_value(x) and type(x.data) is not float for x in found)
+    has_arrays = any(map(_is_array_value, found))
     known = function in _FUNCTIONS or function in _FUNCTIONS_OF_DATA
     if not has_arrays and (not known or any(isinstance(x, np.ndarray) and x.dtype == object for x in found)):
         return function(*_each(_object, args), **_each(_object, kwargs))

@@ -150,9 +150,9 @@ class ArraySurface:
         return NotImplemented if type(self.data) is float else arrays.binary("matmul", other, self)
 
     # On the class these are ops of many operands; see _ClassOrInstance.
-    sum: Any = _ClassOrInstance("_sum", _sum)
-    dot: Any = _ClassOrInstance("_dot", _dot)
-    logsumexp: Any = _ClassOrInstance("_logsumexp", _logsumexp)
+    sum = _ClassOrInstance("_sum", _sum)
+    dot = _ClassOrInstance("_dot", _dot)
+    logsumexp = _ClassOrInstance("_logsumexp", _logsumexp)
 
     # ---- reductions ----
 
@@ -227,7 +227,7 @@ class ArraySurface:
     # ---- what NumPy asks ----
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        return array_protocols.ufunc(ufunc, method, inputs, options)
+        return array_protocols.ufunc(self, ufunc, method, inputs, options)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         return array_protocols.function(function, args, kwargs)
@@ -245,7 +245,9 @@ def _is_array(x: Any) -> bool:
     return _checks.is_value(x) and type(x.data) is not float
 
 
-# What the native handle takes from here: all of it.
+# What the native handle takes from here: all but what it has in C.
 SHARED = tuple(
-    name for name in vars(ArraySurface) if name not in ("__module__", "__doc__", "__slots__", "__annotations__", "data")
+    name
+    for name in vars(ArraySurface)
+    if name not in ("__array__", "__bool__", "__getitem__", "__len__", "__doc__", "__module__", "__slots__")
 )

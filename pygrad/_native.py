@@ -33,12 +33,17 @@ __all__ = [
     "bad_init",
     "bad_operand",
     "changed",
+    "conversion",
+    "getitem",
     "is_recording",
     "op_error",
     "op_symbol",
     "operand_float",
     "text",
 ]
+
+getitem = _array_surface.ArraySurface.__getitem__
+conversion = vars(_array_surface.ArraySurface)["__array__"].fget
 
 Value: Any = None  # set by pg_python_install
 
