@@ -49,8 +49,40 @@ from .functions import (
 from .nn import MLP, Layer, Module, Neuron
 
 if TYPE_CHECKING:
-    from . import callbacks, checks, data, init, losses, optim, plot, saving, schedules, tables
+    from . import arrays, callbacks, checks, data, init, losses, optim, plot, saving, schedules, tables
     from ._draw import draw, draw_dot, trace
+    from .arrays import (
+        broadcast_to,
+        clip,
+        concatenate,
+        cumsum,
+        einsum,
+        expand_dims,
+        flip,
+        hstack,
+        linear,
+        log_softmax,
+        matmul,
+        max,
+        mean,
+        min,
+        moveaxis,
+        norm,
+        pad,
+        prod,
+        ravel,
+        reshape,
+        softmax,
+        squeeze,
+        stack,
+        std,
+        swapaxes,
+        take_along_axis,
+        transpose,
+        var,
+        vstack,
+        where,
+    )
     from .checks import compare_backends, gradcheck
     from .saving import FormatError, load
     from .tables import load_table
@@ -74,8 +106,14 @@ def use(name: str) -> None:
 
 # Loaded on first use, so that importing pygrad takes no longer for a script that needs none of them: modules, and
 # names with the module they stand in.
-_MODULES = ("callbacks", "checks", "data", "init", "losses", "optim", "plot", "saving", "schedules", "tables")
+_MODULES = ("arrays", "callbacks", "checks", "data", "init", "losses", "optim", "plot", "saving", "schedules", "tables")
+_ARRAYS = (
+    "broadcast_to", "clip", "concatenate", "cumsum", "einsum", "expand_dims", "flip", "hstack", "linear",
+    "log_softmax", "matmul", "max", "mean", "min", "moveaxis", "norm", "pad", "prod", "ravel", "reshape", "softmax",
+    "squeeze", "stack", "std", "swapaxes", "take_along_axis", "transpose", "var", "vstack", "where",
+)  # fmt: skip
 _NAMES = {
+    **dict.fromkeys(_ARRAYS, "arrays"),
     "FormatError": "saving",
     "compare_backends": "checks",
     "draw": "_draw",
@@ -100,7 +138,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_MODULES, *_NAMES})
 
 
-# without abs, pow and sum, so that `from pygrad import *` leaves Python's own alone
+# without abs, max, min, pow and sum, so that `from pygrad import *` leaves Python's own alone
 __all__ = [
     "MLP",
     "FormatError",
@@ -109,50 +147,79 @@ __all__ = [
     "Neuron",
     "Value",
     "add",
+    "arrays",
     "backend",
     "backends",
+    "broadcast_to",
     "callbacks",
     "checks",
+    "clip",
     "compare_backends",
+    "concatenate",
     "cos",
+    "cumsum",
     "data",
     "div",
     "dot",
     "draw",
     "draw_dot",
+    "einsum",
     "elu",
     "engine",
     "erf",
     "erfc",
     "exp",
+    "expand_dims",
+    "flip",
     "gelu",
     "gradcheck",
+    "hstack",
     "init",
     "leaky_relu",
+    "linear",
     "load",
     "load_table",
     "log",
+    "log_softmax",
     "logsumexp",
     "losses",
+    "matmul",
     "maximum",
+    "mean",
     "minimum",
+    "moveaxis",
     "mul",
     "neg",
     "nn",
     "no_grad",
+    "norm",
     "optim",
+    "pad",
     "plot",
+    "prod",
+    "ravel",
     "relu",
+    "reshape",
     "saving",
     "schedules",
     "sigmoid",
     "silu",
     "sin",
+    "softmax",
     "softplus",
     "sqrt",
+    "squeeze",
+    "stack",
+    "std",
     "sub",
+    "swapaxes",
     "tables",
+    "take_along_axis",
     "tanh",
     "trace",
+    "transpose",
     "use",
+    "var",
+    "vstack",
+    "where",
 ]

@@ -105,10 +105,11 @@ def squeezed(given: Any, shape: Shape) -> Shape:
 
 def expanded(given: Any, shape: Shape) -> Shape:
     """The shape with new axes of length 1, counted in the result."""
-    count = len(given) if isinstance(given, (tuple, list)) else 1
-    new = axes("expand_dims", given if count != 1 or isinstance(given, (tuple, list)) else (given,), (1,) * (len(shape) + count))
+    places = tuple(given) if isinstance(given, (tuple, list)) else (given,)
+    ndim = len(shape) + len(places)
+    new = axes("expand_dims", places, (1,) * ndim) or ()
     old = iter(shape)
-    return tuple(1 if i in (new or ()) else next(old) for i in range(len(shape) + count))
+    return tuple(1 if i in new else next(old) for i in range(ndim))
 
 
 # ---- indices ----
@@ -136,7 +137,7 @@ def _key_part(given: Any) -> Any:
         array = array.astype(np.intp)  # of [], which NumPy makes floats
     if array is None or array.dtype.kind not in "iub":
         what = "a Value" if is_value(given) else repr(given)
-        raise IndexError(f"an index must be integers, slices (:), ..., None, or arrays of integers or bools, not {what}")
+        raise IndexError(f"an index must be integers, slices, ..., None, or arrays of integers or bools, not {what}")
     return array
 
 

@@ -8,6 +8,7 @@ np.array([1, 2]) * v is an object array of Values.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -18,10 +19,6 @@ from . import _arrays, arrays, backends
 from ._checks import is_value, operand_float
 
 # ---- ufuncs ----
-
-
-def _unary(name: str) -> Callable[[Any], Any]:
-    return lambda x: getattr(x, name)()
 
 
 def _binary(name: str) -> Callable[[Any, Any], Any]:
@@ -52,27 +49,27 @@ _UFUNCS: dict[Any, tuple[Callable[..., Any], Callable[..., Any]]] = {
     np.maximum: (_binary("maximum"), lambda x, y: x.maximum(y) if is_value(x) else y.maximum(x)),
     np.minimum: (_binary("minimum"), lambda x, y: x.minimum(y) if is_value(x) else y.minimum(x)),
     np.matmul: (_binary("matmul"), operator.matmul),
-    **{
-        ufunc: (f, f)
-        for ufunc, f in {
-            np.negative: operator.neg,
-            np.positive: operator.pos,
-            np.absolute: abs,
-            np.fabs: abs,
-            np.exp: _unary("exp"),
-            np.log: _unary("log"),
-            np.sqrt: _unary("sqrt"),
-            np.sin: _unary("sin"),
-            np.cos: _unary("cos"),
-            np.tanh: _unary("tanh"),
-            np.square: lambda x: x**2,
-            np.reciprocal: lambda x: 1.0 / x,
-            np.exp2: lambda x: 2.0**x,
-            np.log2: lambda x: x.log() / np.log(2.0),
-            np.log10: lambda x: x.log() / np.log(10.0),
-        }.items()
-    },
 }
+
+# The same of either: of one operand.
+_UNARY: dict[Any, Callable[[Any], Any]] = {
+    np.negative: operator.neg,
+    np.positive: operator.pos,
+    np.absolute: abs,
+    np.fabs: abs,
+    np.exp: operator.methodcaller("exp"),
+    np.log: operator.methodcaller("log"),
+    np.sqrt: operator.methodcaller("sqrt"),
+    np.sin: operator.methodcaller("sin"),
+    np.cos: operator.methodcaller("cos"),
+    np.tanh: operator.methodcaller("tanh"),
+    np.square: lambda x: x**2,
+    np.reciprocal: lambda x: 1.0 / x,
+    np.exp2: lambda x: 2.0**x,
+    np.log2: lambda x: x.log() / math.log(2.0),
+    np.log10: lambda x: x.log() / math.log(10.0),
+}
+_UFUNCS.update({ufunc: (f, f) for ufunc, f in _UNARY.items()})
 
 # Those that look at the numbers: of the data, without a gradient.
 _OF_DATA = {
@@ -126,7 +123,7 @@ def _ufunc_of_arrays(function: Any, method: str, inputs: Sequence[Any], options:
         return _UFUNCS[function][0](*inputs)
     if function in _OF_DATA:
         return function(*map(_numbers, inputs))
-    _unsupported(name)
+    raise _unsupported(name)
 
 
 def _numbers(x: Any) -> Any:
@@ -144,8 +141,8 @@ def _boxed(v: Any) -> Any:
     return box
 
 
-def _unsupported(name: str) -> NoReturn:
-    raise TypeError(
+def _unsupported(name: str) -> TypeError:
+    return TypeError(
         f"{name} does not support array Values: see pygrad.arrays for what does; for the numbers alone, without a "
         f"gradient, use .data"
     )
@@ -193,7 +190,7 @@ def function(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         return _FUNCTIONS[function](*args, **kwargs)
     if function in _FUNCTIONS_OF_DATA:
         return function(*_each(_numbers, args), **_each(_numbers, kwargs))
-    _unsupported(f"{function.__module__.replace('numpy', 'np', 1)}.{function.__name__}")
+    raise _unsupported(f"{function.__module__.replace('numpy', 'np', 1)}.{function.__name__}")
 
 
 def _leaves(x: Any) -> list[Any]:

@@ -97,7 +97,7 @@ class ArraySurface:
         return data.dtype
 
     @property
-    def T(self) -> Any:  # noqa: N802  # as NumPy's
+    def T(self) -> Any:
         """With the axes in reverse order."""
         return self if type(self.data) is float else array_functions.transpose(self)
 
@@ -134,7 +134,7 @@ class ArraySurface:
         return (x.data if _checks.is_value(x) else x) in data
 
     def item(self, *index: Any) -> float:
-        """The number, as a Python float: of a Value that holds one, or at an index. Raises ValueError if it holds several."""
+        """The number it holds, as a Python float; of several the one at an index. Raises ValueError without one."""
         data = self.data
         number: float = data if type(data) is float and not index else array_functions.item(data, index)
         return number

@@ -188,9 +188,8 @@ class Surface(ArraySurface):
 
     def __float__(self) -> float:
         data = self.data
-        if type(data) is not float:
-            return arrays.no_float(self)
-        return data
+        number: float = data if type(data) is float else arrays.no_float(self)
+        return number
 
     def __lt__(self, other: Any) -> Any:
         return self._compare(other, operator.lt)

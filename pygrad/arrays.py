@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from . import _arrays
 from . import _array_arguments as given
+from . import _arrays
 from ._array_arguments import Shape
 from ._checks import as_float, is_value
 from .array_rules import RULES
@@ -58,8 +58,8 @@ __all__ = [
 ]
 
 
-def _apply(name: str, operands: tuple[Any, ...], options: Any = None) -> Any:
-    """A node; without a Value among the operands, what the rule computes."""
+def apply(name: str, operands: tuple[Any, ...], options: Any = None) -> Any:
+    """A rule of array_rules: a node; without a Value among the operands, what it computes."""
     if any(map(is_value, operands)):
         return _arrays.apply(name, operands, options)
     rule = RULES[name]
@@ -80,13 +80,13 @@ def _reduced(name: str, a: Any, axis: Any, keepdims: Any, refused: dict[str, Any
     if refused:
         given.refuse(name, refused)
     axes = None if axis is None else given.axes(name, axis, _shape(a))
-    return _apply(name, (a,), (axes, keepdims is True or (keepdims is not np._NoValue and bool(keepdims)), *options))
+    return apply(name, (a,), (axes, keepdims is not np._NoValue and bool(keepdims), *options))
 
 
 def sum(a: Any, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:  # noqa: A001
     """The sum over an axis, several, or all. Of nothing 0.
 
-    axis: an int, a tuple of ints, or None for all. keepdims: whether the axes stay, with length 1. So in all reductions.
+    axis: an int, a tuple of ints, or None for all. keepdims: whether the axes stay, of length 1. So in all reductions.
     """
     return _reduced("sum", a, axis, keepdims, options)
 
@@ -141,7 +141,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, *, keepdims: bool = False) -
         return _reduced("norm", x, axes, keepdims, {})
     if count == 1 and ord in (1, np.inf, -np.inf):
         reduction = {1: "sum", np.inf: "max", -np.inf: "min"}[ord]
-        return _reduced(reduction, _apply("abs", (x,)), axes, keepdims, {})
+        return _reduced(reduction, apply("abs", (x,)), axes, keepdims, {})
     allowed = "None, 1, 2, inf or -inf" if count == 1 else "None or 'fro'" if count == 2 else "None"
     raise ValueError(f"norm: ord={ord!r} is not supported over {count} axes of shape {shape}: take {allowed}")
 
@@ -169,7 +169,7 @@ def _along(name: str, x: Any, axis: Any) -> Any:
     shape = _shape(x)
     if axis is None and len(shape) != 1:
         return reshape(_along(name, ravel(x), 0), shape)
-    return _apply(name, (x,), given.axis(name, 0 if axis is None else axis, shape))
+    return apply(name, (x,), given.axis(name, 0 if axis is None else axis, shape))
 
 
 # ---- products ----
@@ -177,14 +177,14 @@ def _along(name: str, x: Any, axis: Any) -> Any:
 
 def matmul(x1: Any, x2: Any, /) -> Any:
     """x1 @ x2: matrices in the last two axes, stacks of them in the others, with broadcasting; vectors if 1-d."""
-    return _apply("matmul", (x1, x2))
+    return apply("matmul", (x1, x2))
 
 
 def dot(a: Any, b: Any, **options: Any) -> Any:
     """As np.dot: of vectors the inner product, of matrices a @ b, with a scalar a * b; else the sum over the last axis
     of a and the last but one of b."""
     given.refuse("dot", options)
-    return _apply("dot", (a, b))
+    return apply("dot", (a, b))
 
 
 def linear(x: Any, weight: Any, bias: Any = None) -> Any:
@@ -192,14 +192,14 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
 
     Raises ValueError naming the shapes if they do not fit.
     """
-    shapes = [_shape(x), _shape(weight)] + ([] if bias is None else [_shape(bias)])
-    if not shapes[0] or len(shapes[1]) != 2 or shapes[0][-1] != shapes[1][0]:
-        raise ValueError(f"linear: inputs of shape {shapes[0]} and weights of shape {shapes[1]} do not fit: (..., nin) and (nin, nout)")
+    inputs, weights = _shape(x), _shape(weight)
+    if not inputs or len(weights) != 2 or inputs[-1] != weights[0]:
+        raise ValueError(f"linear: inputs {inputs} and weights {weights} do not fit: (..., nin) and (nin, nout)")
     if bias is None:
-        return _apply("linear", (x, weight))
-    if shapes[2] not in ((), (1,), shapes[1][1:]):
-        raise ValueError(f"linear: a bias of shape {shapes[2]} does not fit weights of shape {shapes[1]}: it must be ({shapes[1][1]},)")
-    return _apply("linear", (x, weight, bias))
+        return apply("linear", (x, weight))
+    if _shape(bias) not in ((), (1,), weights[1:]):
+        raise ValueError(f"linear: a bias of shape {_shape(bias)} does not fit weights {weights}: ({weights[1]},)")
+    return apply("linear", (x, weight, bias))
 
 
 def einsum(subscripts: str, /, *operands: Any, **options: Any) -> Any:
@@ -211,7 +211,7 @@ def einsum(subscripts: str, /, *operands: Any, **options: Any) -> Any:
     given.refuse("einsum", options)
     if not 1 <= len(operands) <= 2:
         raise ValueError(f"einsum takes one or two operands, not {len(operands)}: multiply them pair by pair")
-    return _apply("einsum", operands, given.subscripts(subscripts, [_shape(x) for x in operands]))
+    return apply("einsum", operands, given.subscripts(subscripts, [_shape(x) for x in operands]))
 
 
 # ---- shapes ----
@@ -221,7 +221,7 @@ def reshape(a: Any, /, shape: Any, **options: Any) -> Any:
     """The same entries, in the same order, in another shape: an int or a tuple; one -1 is worked out."""
     if options:
         given.refuse("reshape", options)
-    return _apply("reshape", (a,), given.reshaped(shape, _shape(a)))
+    return apply("reshape", (a,), given.reshaped(shape, _shape(a)))
 
 
 def ravel(a: Any, **options: Any) -> Any:
@@ -233,7 +233,7 @@ def transpose(a: Any, axes: Any = None) -> Any:
     """With the axes in another order; reversed for None."""
     if not _shape(a) and not axes:
         return a
-    return _apply("transpose", (a,), given.order_of_axes(axes, _shape(a)))
+    return apply("transpose", (a,), given.order_of_axes(axes, _shape(a)))
 
 
 def swapaxes(a: Any, axis1: Any, axis2: Any) -> Any:
@@ -242,7 +242,7 @@ def swapaxes(a: Any, axis1: Any, axis2: Any) -> Any:
     order = list(range(len(shape)))
     i, j = given.axis("swapaxes", axis1, shape), given.axis("swapaxes", axis2, shape)
     order[i], order[j] = j, i
-    return _apply("transpose", (a,), tuple(order))
+    return apply("transpose", (a,), tuple(order))
 
 
 def moveaxis(a: Any, source: Any, destination: Any) -> Any:
@@ -255,23 +255,23 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Any:
     order = [i for i in range(len(shape)) if i not in sources]
     for place, i in sorted(zip(places, sources)):
         order.insert(place, i)
-    return _apply("transpose", (a,), tuple(order))
+    return apply("transpose", (a,), tuple(order))
 
 
 def squeeze(a: Any, axis: Any = None) -> Any:
     """Without an axis of length 1, several of them, or all."""
-    return _apply("reshape", (a,), given.squeezed(axis, _shape(a)))
+    return apply("reshape", (a,), given.squeezed(axis, _shape(a)))
 
 
 def expand_dims(a: Any, axis: Any) -> Any:
     """With new axes of length 1 at the places `axis` of the result."""
-    return _apply("reshape", (a,), given.expanded(axis, _shape(a)))
+    return apply("reshape", (a,), given.expanded(axis, _shape(a)))
 
 
 def broadcast_to(array: Any, shape: Any, **options: Any) -> Any:
     """Repeated to a larger shape, as NumPy broadcasts; the gradient is summed back."""
     given.refuse("broadcast_to", options)
-    return _apply("broadcast_to", (array,), given.shape_to("broadcast_to", shape))
+    return apply("broadcast_to", (array,), given.shape_to("broadcast_to", shape))
 
 
 # ---- several into one ----
@@ -285,7 +285,7 @@ def concatenate(arrays: Iterable[Any], /, axis: Any = 0, **options: Any) -> Any:
         parts, axis = tuple(map(ravel, parts)), 0
     if not parts:
         raise ValueError("concatenate: there is nothing to join")
-    return _apply("concatenate", parts, given.axis("concatenate", axis, _shape(parts[0])))
+    return apply("concatenate", parts, given.axis("concatenate", axis, _shape(parts[0])))
 
 
 def stack(arrays: Iterable[Any], axis: Any = 0, **options: Any) -> Any:
@@ -294,7 +294,7 @@ def stack(arrays: Iterable[Any], axis: Any = 0, **options: Any) -> Any:
     parts = tuple(arrays)
     if not parts:
         raise ValueError("stack: there is nothing to join")
-    return _apply("stack", parts, given.axis("stack", axis, (len(parts), *_shape(parts[0]))))
+    return apply("stack", parts, given.axis("stack", axis, (len(parts), *_shape(parts[0]))))
 
 
 def vstack(tup: Iterable[Any], **options: Any) -> Any:
@@ -318,7 +318,7 @@ def where(condition: Any, /, *operands: Any) -> Any:
     """
     if len(operands) != 2:
         raise TypeError(f"where takes a condition and two operands with array Values, not {len(operands)} operands")
-    return _apply("where", operands, given.condition(condition))
+    return apply("where", operands, given.condition(condition))
 
 
 def clip(a: Any, a_min: Any = None, a_max: Any = None, /, **options: Any) -> Any:
@@ -331,10 +331,10 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, /, **options: Any) -> Any
     low, high = (None if bound is np._NoValue else bound for bound in (low, high))
     given.refuse("clip", options)
     if not is_value(low) and not is_value(high):
-        return _apply("clip", (a,), (given.bound(low, "min"), given.bound(high, "max")))
+        return apply("clip", (a,), (given.bound(low, "min"), given.bound(high, "max")))
     if low is not None:
-        a = _apply("maximum", (a, low))
-    return a if high is None else _apply("minimum", (a, high))
+        a = apply("maximum", (a, low))
+    return a if high is None else apply("minimum", (a, high))
 
 
 def getitem(a: Any, key: Any) -> Any:
@@ -345,7 +345,7 @@ def getitem(a: Any, key: Any) -> Any:
     shape = _shape(a)
     if not shape:
         raise TypeError("a scalar Value has no entries to index: its number is .data")
-    return _apply("index", (a,), given.key(key))
+    return apply("index", (a,), given.key(key))
 
 
 def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
@@ -355,7 +355,7 @@ def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
         arr, axis = ravel(arr), 0
     shape = _shape(arr)
     along = given.axis("take_along_axis", axis, shape)
-    return _apply("take_along", (arr,), (given.indices_along(indices, along, shape), along))
+    return apply("take_along", (arr,), (given.indices_along(indices, along, shape), along))
 
 
 def flip(m: Any, axis: Any = None) -> Any:
@@ -365,7 +365,7 @@ def flip(m: Any, axis: Any = None) -> Any:
     if not shape:
         return m
     reverse = slice(None, None, -1)
-    return _apply("index", (m,), tuple(reverse if axes is None or i in axes else slice(None) for i in range(len(shape))))
+    return apply("index", (m,), tuple(reverse if axes is None or i in axes else slice(None) for i in range(len(shape))))
 
 
 def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0.0, **options: Any) -> Any:
@@ -375,7 +375,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
     if mode != "constant":
         raise ValueError(f"pad: the mode {mode!r} is not supported for array Values, only 'constant'")
     number = as_float(constant_values, "pad: constant_values")
-    return _apply("pad", (array,), (given.paddings(pad_width, _shape(array)), number))
+    return apply("pad", (array,), (given.paddings(pad_width, _shape(array)), number))
 
 
 # ---- numbers ----
@@ -384,5 +384,3 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
 def item(data: Any, index: Sequence[Any]) -> float:
     """The number in a Value's data, at an index if it holds several."""
     return float(np.asarray(data).item(*index))
-
-

@@ -1,7 +1,7 @@
-"""The ops as functions: of Values, or of plain numbers, which give a plain float.
+"""The ops as functions: of Values, or of plain numbers and arrays, which give a plain float or array.
 
 pygrad.exp(v) is v.exp(); pygrad.exp(1.0) is the float that a Value of 1.0 would hold. Errors are those of the methods.
-No formulas: those of plain numbers are the op table's.
+No formulas: those of plain numbers are the op table's. The functions that only arrays have stand in pygrad.arrays.
 """
 
 from __future__ import annotations
@@ -10,23 +10,39 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import _checks, backends
+from ._lazy import array_functions
 from .ops import OPS, evaluate
 
 
+def _is_ndarray(x: Any) -> bool:
+    """Whether x is an array of numbers with axes, not a Value."""
+    kind = type(x)
+    return hasattr(kind, "__array__") and not _checks.is_value(x) and getattr(x, "ndim", 0) > 0 and x.dtype != object
+
+
 def _unary(name: str, x: Any) -> Any:
-    return getattr(x, name)() if _checks.is_value(x) else evaluate(OPS[name], _checks.as_float(x, name), 0.0)
+    if _checks.is_value(x):
+        return getattr(x, name)()
+    return array_functions.apply(name, (x,)) if _is_ndarray(x) else evaluate(OPS[name], _checks.as_float(x, name), 0.0)
 
 
 def _constant(name: str, x: Any, k: Any) -> Any:
     if _checks.is_value(x):
         return getattr(x, name)(k)
-    return evaluate(OPS[name], _checks.as_float(x, name), _checks.as_float(k, OPS[name].parameter))
+    number = _checks.as_float(k, OPS[name].parameter)
+    if _is_ndarray(x):
+        return array_functions.apply(name, (x,), number)
+    return evaluate(OPS[name], _checks.as_float(x, name), number)
 
 
 def _binary(name: str, x: Any, y: Any) -> Any:
+    if _is_ndarray(x) or _is_ndarray(y):
+        return array_functions.apply(name, (x, y))
     if _checks.is_value(x):
         return getattr(x, name)(y)
     if _checks.is_value(y):
+        if y.ndim:
+            return array_functions.apply(name, (x, y))
         return getattr(backends.type_of(y)(_checks.as_float(x, name)), name)(y)
     return evaluate(OPS[name], _checks.as_float(x, name), _checks.as_float(y, name))
 
@@ -160,20 +176,45 @@ def _result(value: Any, operands: Iterable[Any]) -> Any:
     return value if any(map(_checks.is_value, operands)) else value.data
 
 
-def sum(values: Iterable[Any]) -> Any:
-    """x0 + x1 + ..., left to right: one node, where Python's sum makes one an addition."""
+def _of_arrays(name: str, values: Any, axis: Any, keepdims: bool) -> bool:
+    """Whether a sum is that of an array over axes, not of several Values."""
+    if _checks.is_value(values) or (_is_ndarray(values) and (values.ndim > 1 or axis is not None)):
+        return True
+    if axis is not None or keepdims:
+        raise TypeError(f"{name}: axis= and keepdims= are for arrays: pygrad.stack makes one array of several Values")
+    return False
+
+
+def sum(values: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """Of a sequence x0 + x1 + ..., left to right: one node, where Python's sum makes one an addition.
+
+    Of an array Value the sum over an axis, several, or all, as pygrad.arrays.sum.
+    """
+    if _of_arrays("sum", values, axis, keepdims):
+        return array_functions.sum(values, axis, keepdims=keepdims)
     x = list(values)
     return _result(_engine_of(x)._sum(x), x)
 
 
-def logsumexp(values: Iterable[Any]) -> Any:
-    """log(e ** x0 + e ** x1 + ...), without overflow, as one node; no values: -inf."""
+def logsumexp(values: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """Of a sequence log(e ** x0 + e ** x1 + ...), without overflow, as one node; no values: -inf.
+
+    Of an array Value the same over an axis, several, or all, as pygrad.arrays.logsumexp.
+    """
+    if _of_arrays("logsumexp", values, axis, keepdims):
+        return array_functions.logsumexp(values, axis, keepdims=keepdims)
     x = list(values)
     return _result(_engine_of(x)._logsumexp(x), x)
 
 
-def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = None) -> Any:
-    """bias + w0 * x0 + w1 * x1 + ..., left to right, as one node; without a bias, from w0 * x0 on."""
+def dot(weights: Any, inputs: Any, bias: Any = None) -> Any:
+    """Of sequences bias + w0 * x0 + w1 * x1 + ..., left to right, as one node; without a bias, from w0 * x0 on.
+
+    Of array Values the dot product as np.dot, plus the bias.
+    """
+    if _checks.is_value(weights) or _checks.is_value(inputs):
+        product = array_functions.dot(weights, inputs)
+        return product if bias is None else product + bias
     w, x = list(weights), list(inputs)
     operands = [*w, *x, bias]
     return _result(_engine_of(operands)._dot(w, x, bias), operands)
