@@ -223,7 +223,8 @@ def contributions(record: Record, operands: tuple[Any, ...], z: Any, g: Any) -> 
             _wanted(derivatives[1](g, x, y, z, options), y) if wanted[1] else None,
         )
     if rule.name == "pack":
-        return unpacked(g, options).tobytes()
+        numbers: bytes = unpacked(g, options).tobytes()
+        return numbers
     data = [v.data for v in operands]
     return [
         _wanted(derivatives[0](g, data, i, z, options), x) if wanted[i] else None for i, x in enumerate(data)
