@@ -6,7 +6,7 @@ Errors are those of NumPy, and name the function and the shape. No graph, no ari
 
 from __future__ import annotations
 
-import math
+import functools
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -46,6 +46,8 @@ def axis(function: str, given: Any, shape: Shape) -> int:
 
 def axes(function: str, given: Any, shape: Shape) -> Shape | None:
     """Axes to reduce, as a tuple; None for all. Raises as axis() does, ValueError for an axis given twice."""
+    if type(given) is int and 0 <= given < len(shape):
+        return (given,)
     if given is None:
         return None
     if not isinstance(given, (tuple, list)):
@@ -74,22 +76,9 @@ def shape_to(function: str, given: Any) -> Shape:
     """A shape: a tuple for an int, tuple or list. Raises TypeError for what is none of these."""
     items = given if isinstance(given, (tuple, list, np.ndarray)) else (given,)
     try:
-        return tuple(operator.index(n) for n in items)
+        return tuple(map(operator.index, items))
     except TypeError:
         raise TypeError(f"{function}: a shape must be integers, not {given!r}") from None
-
-
-def reshaped(given: Any, shape: Shape) -> Shape:
-    """A shape of as many entries, -1 worked out. Raises ValueError naming both shapes."""
-    wanted = shape_to("reshape", given)
-    size = math.prod(shape)
-    if wanted.count(-1) == 1:
-        known = math.prod(n for n in wanted if n != -1)
-        if known > 0 and size % known == 0:
-            return tuple(size // known if n == -1 else n for n in wanted)
-    elif math.prod(wanted) == size and not any(n < 0 for n in wanted):
-        return wanted
-    raise ValueError(f"reshape: an array of shape {shape} cannot be reshaped into shape {wanted}")
 
 
 def squeezed(given: Any, shape: Shape) -> Shape:
@@ -127,6 +116,8 @@ def _key_part(given: Any) -> Any:
     if type(given) is int or given is None or given is Ellipsis:
         return given
     if isinstance(given, slice):
+        if {type(given.start), type(given.stop), type(given.step)} <= _PLAIN_BOUNDS:
+            return given
         return slice(*(None if n is None else _bound(n) for n in (given.start, given.stop, given.step)))
     if isinstance(given, (bool, np.bool_)):
         return np.array(given)
@@ -139,6 +130,9 @@ def _key_part(given: Any) -> Any:
         what = "a Value" if is_value(given) else repr(given)
         raise IndexError(f"an index must be integers, slices, ..., None, or arrays of integers or bools, not {what}")
     return array
+
+
+_PLAIN_BOUNDS = {int, type(None)}
 
 
 def _bound(n: Any) -> int:
@@ -170,9 +164,9 @@ def condition(given: Any) -> Any:
 
 def bound(given: Any, what: str) -> Any:
     """A bound of clip: None, a float, or a copy of an array."""
-    if given is None or np.ndim(given) == 0:
-        return None if given is None else as_float(given, f"clip: {what}")
-    return np.array(given)
+    if given is None or type(given) is float:
+        return given
+    return as_float(given, f"clip: {what}") if np.ndim(given) == 0 else np.array(given)
 
 
 def paddings(given: Any, shape: Shape) -> tuple[tuple[int, int], ...]:
@@ -199,13 +193,12 @@ def paddings(given: Any, shape: Shape) -> tuple[tuple[int, int], ...]:
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-def subscripts(given: Any, shapes: Sequence[Shape]) -> str:
+@functools.lru_cache(maxsize=256)
+def subscripts(given: str, shapes: tuple[Shape, ...]) -> str:
     """Subscripts with an explicit output, without spaces and ellipses: 'ij,jk' as 'ij,jk->ik'.
 
     Raises ValueError that names them if they are wrong, or do not fit the shapes.
     """
-    if not isinstance(given, str):
-        raise TypeError(f"einsum: the subscripts must be a str such as 'ij,jk->ik', not {type(given).__name__}")
     text = given.replace(" ", "")
     inputs, arrow, output = text.partition("->")
     terms = inputs.split(",")

@@ -80,13 +80,17 @@ _OF_DATA = {
 
 def ufunc(value: Any, function: Any, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Any:
     """Value.__array_ufunc__; value: the first Value among the inputs."""
-    if len(inputs) == 2 and not options and method == "__call__" and type(value.data) is float:
-        x, y = inputs  # the usual case, quickly: a scalar Value and a NumPy number or an ndarray
-        other = y if x is value else x
-        if type(other) is np.ndarray and other.ndim:
-            return function(_boxed(x), y) if x is value else function(x, _boxed(y))
-        if isinstance(other, float) and function in _UFUNCS:
-            return _UFUNCS[function][1](x, float(y)) if x is value else _UFUNCS[function][1](float(x), y)
+    if method == "__call__" and not options:  # the usual cases, quickly
+        if type(value.data) is not float:
+            if function in _UFUNCS:
+                return _UFUNCS[function][0](*inputs)
+        elif len(inputs) == 2:
+            x, y = inputs
+            other = y if x is value else x
+            if type(other) is np.ndarray and other.ndim:
+                return function(_boxed(x), y) if x is value else function(x, _boxed(y))
+            if isinstance(other, float) and function in _UFUNCS:
+                return _UFUNCS[function][1](x, float(y)) if x is value else _UFUNCS[function][1](float(x), y)
     if any(map(_is_array_value, inputs)):
         return _ufunc_of_arrays(function, method, inputs, options)
     if method == "__call__" and not options and (function in _UFUNCS or function in _OF_DATA):
@@ -181,6 +185,10 @@ _FUNCTIONS_OF_DATA = {
 
 def function(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Value.__array_function__."""
+    first = args[0] if args else None
+    if function in _FUNCTIONS:  # the usual cases, quickly
+        if any(map(_is_array_value, first)) if type(first) is list else _is_array_value(first):
+            return _FUNCTIONS[function](*args, **kwargs)
     found = [*_leaves(args), *_leaves(list(kwargs.values()))]
     has_arrays = any(map(_is_array_value, found))
     known = function in _FUNCTIONS or function in _FUNCTIONS_OF_DATA

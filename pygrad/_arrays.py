@@ -27,6 +27,8 @@ from .array_rules import RULES, Rule
 
 Array = NDArray[Any]
 
+_FLOAT64 = np.dtype(np.float64)
+
 Record = tuple[Rule, Any, tuple[bool, ...]]
 """Of a node that a rule computed: the rule, its options, and which operands want a gradient (constants do not)."""
 
@@ -112,6 +114,12 @@ def binary(name: str, x: Any, y: Any) -> Any:
     if type(x) is float:
         record = _RIGHT[name]
         return y._array_node(name, (type(y)(x), y), record[0].value(x, y.data, None), record)
+    if type(y) is np.ndarray and y.dtype is _FLOAT64 and y.ndim:
+        record, y = _LEFT[name], x._array_node("leaf", (), y, None)
+        return x._array_node(name, (x, y), record[0].value(x.data, y.data, None), record)
+    if type(x) is np.ndarray and x.dtype is _FLOAT64 and x.ndim:
+        record, x = _RIGHT[name], y._array_node("leaf", (), x, None)
+        return y._array_node(name, (x, y), record[0].value(x.data, y.data, None), record)
     try:
         return apply(name, (x, y))
     except _OperandError:
@@ -143,10 +151,11 @@ def apply(name: str, operands: Sequence[Any], options: Any = None) -> Any:
         if type(z) is not np.ndarray or z.ndim == 0:
             z = float(z)
         return x._array_node(name, (x,), z, (rule, options, (True,)))
-    value_type = next(backends.type_of(x) for x in operands if _checks.is_value(x))
-    wanted = tuple(isinstance(x, value_type) for x in operands)
-    nodes = tuple(operands)
-    if not all(wanted):
+    nodes, value_type = tuple(operands), type(operands[0])
+    wanted = (True,) * len(nodes)
+    if len({*map(type, nodes)}) > 1 or not _checks.is_value(nodes[0]):
+        value_type = next(backends.type_of(x) for x in operands if _checks.is_value(x))
+        wanted = tuple(isinstance(x, value_type) for x in operands)
         dtype = _common_dtype([x for x, w in zip(operands, wanted) if w])
         nodes = tuple(x if w else _constant(name, x, value_type, dtype) for x, w in zip(operands, wanted))
     data = [v.data for v in nodes]
@@ -158,11 +167,13 @@ def apply(name: str, operands: Sequence[Any], options: Any = None) -> Any:
 
 def _common_dtype(values: list[Any]) -> Any:
     arrays = [v.data for v in values if type(v.data) is np.ndarray]
-    return np.result_type(*arrays) if arrays else np.dtype(np.float64)
+    return np.result_type(*arrays) if arrays else _FLOAT64
 
 
 def _constant(name: str, x: Any, value_type: Any, dtype: Any) -> Any:
     """A leaf for a number or an array-like. Integers take the dtype of the array Values beside them."""
+    if type(x) is np.ndarray and x.dtype is _FLOAT64 and x.ndim:
+        return value_type._array_node("leaf", (), x, None)
     number = _checks.operand_float(x, value_type)
     if number is not NotImplemented:
         return value_type(number)

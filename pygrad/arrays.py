@@ -60,8 +60,9 @@ __all__ = [
 
 def apply(name: str, operands: tuple[Any, ...], options: Any = None) -> Any:
     """A rule of array_rules: a node; without a Value among the operands, what it computes."""
-    if any(map(is_value, operands)):
-        return _arrays.apply(name, operands, options)
+    for x in operands:
+        if is_value(x):
+            return _arrays.apply(name, operands, options)
     rule = RULES[name]
     arrays = tuple(_arrays.as_array(x, f"{name}: an operand") for x in operands)
     z = rule.value(arrays, options) if rule.arity < 0 else rule.value(*arrays, options)
@@ -80,7 +81,9 @@ def _reduced(name: str, a: Any, axis: Any, keepdims: Any, refused: dict[str, Any
     if refused:
         given.refuse(name, refused)
     axes = None if axis is None else given.axes(name, axis, _shape(a))
-    return apply(name, (a,), (axes, keepdims is not np._NoValue and bool(keepdims), *options))
+    if type(keepdims) is not bool:
+        keepdims = keepdims is not np._NoValue and bool(keepdims)
+    return apply(name, (a,), (axes, keepdims, *options) if options else (axes, keepdims))
 
 
 def sum(a: Any, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:  # noqa: A001
@@ -192,14 +195,16 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
 
     Raises ValueError naming the shapes if they do not fit.
     """
-    inputs, weights = _shape(x), _shape(weight)
-    if not inputs or len(weights) != 2 or inputs[-1] != weights[0]:
-        raise ValueError(f"linear: inputs {inputs} and weights {weights} do not fit: (..., nin) and (nin, nout)")
-    if bias is None:
-        return apply("linear", (x, weight))
-    if _shape(bias) not in ((), (1,), weights[1:]):
-        raise ValueError(f"linear: a bias of shape {_shape(bias)} does not fit weights {weights}: ({weights[1]},)")
-    return apply("linear", (x, weight, bias))
+    weights = _shape(weight)
+    if len(weights) == 2:
+        try:
+            return apply("linear", (x, weight) if bias is None else (x, weight, bias))
+        except (ValueError, IndexError):
+            pass  # NumPy says less
+    shapes = f"inputs of shape {_shape(x)} and weights of shape {weights}" + (
+        "" if bias is None else f" and a bias of shape {_shape(bias)}"
+    )
+    raise ValueError(f"linear: {shapes} do not fit: they must be (..., nin), (nin, nout) and (nout,)")
 
 
 def einsum(subscripts: str, /, *operands: Any, **options: Any) -> Any:
@@ -209,9 +214,11 @@ def einsum(subscripts: str, /, *operands: Any, **options: Any) -> Any:
     """
     options.pop("optimize", None)  # it has no effect on two operands
     given.refuse("einsum", options)
+    if not isinstance(subscripts, str):
+        raise TypeError(f"einsum: the subscripts must be a str such as 'ij,jk->ik', not {type(subscripts).__name__}")
     if not 1 <= len(operands) <= 2:
         raise ValueError(f"einsum takes one or two operands, not {len(operands)}: multiply them pair by pair")
-    return apply("einsum", operands, given.subscripts(subscripts, [_shape(x) for x in operands]))
+    return apply("einsum", operands, given.subscripts(subscripts, tuple(map(_shape, operands))))
 
 
 # ---- shapes ----
@@ -221,12 +228,16 @@ def reshape(a: Any, /, shape: Any, **options: Any) -> Any:
     """The same entries, in the same order, in another shape: an int or a tuple; one -1 is worked out."""
     if options:
         given.refuse("reshape", options)
-    return apply("reshape", (a,), given.reshaped(shape, _shape(a)))
+    wanted = shape if type(shape) is tuple else given.shape_to("reshape", shape)
+    try:
+        return apply("reshape", (a,), wanted)
+    except ValueError:
+        raise ValueError(f"reshape: an array of shape {_shape(a)} cannot have the shape {wanted}") from None
 
 
 def ravel(a: Any, **options: Any) -> Any:
     """With one axis."""
-    return reshape(a, -1 if 0 not in _shape(a) else 0, **options)
+    return reshape(a, (-1,), **options)
 
 
 def transpose(a: Any, axes: Any = None) -> Any:
