@@ -185,10 +185,9 @@ _FUNCTIONS_OF_DATA = {
 
 def function(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Value.__array_function__."""
-    first = args[0] if args else None
-    if function in _FUNCTIONS:  # the usual cases, quickly
-        if any(map(_is_array_value, first)) if type(first) is list else _is_array_value(first):
-            return _FUNCTIONS[function](*args, **kwargs)
+    first = args[0] if args else None  # often a list: of np.concatenate, np.stack
+    if function in _FUNCTIONS and any(map(_is_array_value, first if type(first) is list else args)):
+        return _FUNCTIONS[function](*args, **kwargs)
     found = [*_leaves(args), *_leaves(list(kwargs.values()))]
     has_arrays = any(map(_is_array_value, found))
     known = function in _FUNCTIONS or function in _FUNCTIONS_OF_DATA
