@@ -104,26 +104,32 @@ def with_constant(name: str, x: Any, k: Any) -> Any:
 
 
 def binary(name: str, x: Any, y: Any) -> Any:
-    """An elementwise op, one operand an array Value at least. NotImplemented for what is no array-like."""
-    if type(x) is type(y):
-        record = _PLAIN[name]
-        return x._array_node(name, (x, y), record[0].value(x.data, y.data, None), record)
-    if type(y) is float:
-        record = _LEFT[name]
-        return x._array_node(name, (x, type(x)(y)), record[0].value(x.data, y, None), record)
-    if type(x) is float:
-        record = _RIGHT[name]
-        return y._array_node(name, (type(y)(x), y), record[0].value(x, y.data, None), record)
-    if type(y) is np.ndarray and y.dtype is _FLOAT64 and y.ndim:
-        record, y = _LEFT[name], x._array_node("leaf", (), y, None)
-        return x._array_node(name, (x, y), record[0].value(x.data, y.data, None), record)
-    if type(x) is np.ndarray and x.dtype is _FLOAT64 and x.ndim:
-        record, x = _RIGHT[name], y._array_node("leaf", (), x, None)
-        return y._array_node(name, (x, y), record[0].value(x.data, y.data, None), record)
-    try:
-        return apply(name, (x, y))
-    except _OperandError:
-        return NotImplemented
+    """An op of two operands without options, one an array Value at least. NotImplemented for what is no array-like."""
+    node: Any = type(x)
+    if node is type(y):
+        record, left, right = _PLAIN[name], x.data, y.data
+    elif type(y) is float:
+        record, left, right = _LEFT[name], x.data, y
+        y = node(y)
+    elif type(x) is float:
+        record, left, right = _RIGHT[name], x, y.data
+        node = type(y)
+        x = node(x)
+    elif type(y) is np.ndarray and y.dtype is _FLOAT64 and y.ndim:
+        record, left, right = _LEFT[name], x.data, y
+        y = x._array_node("leaf", (), y, None)
+    elif type(x) is np.ndarray and x.dtype is _FLOAT64 and x.ndim:
+        record, left, right = _RIGHT[name], x, y.data
+        node, x = y, y._array_node("leaf", (), x, None)
+    else:
+        try:
+            return apply(name, (x, y))
+        except _OperandError:
+            return NotImplemented
+    z = record[0].value(left, right, None)
+    if type(z) is not np.ndarray:  # of two vectors a number
+        z = float(z)
+    return node._array_node(name, (x, y), z, record)
 
 
 class _OperandError(TypeError):
