@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import _checks, backends, nn
+from ._module import flattened
 from ._prepared import Watched
 
 Shapes = dict[str, tuple[int, ...]]
@@ -107,12 +108,26 @@ def _dropout(described: dict[str, Any], at: str, arrays: Arrays, backend: str | 
     return nn.Dropout(described["p"])
 
 
-def _softmax_shapes(described: dict[str, Any], at: str, depth: int) -> Shapes:
-    return {}
+def _linear_shapes(described: dict[str, Any], at: str, depth: int) -> Shapes:
+    nin, nout, axis = _size(described, "nin"), _size(described, "nout"), _field(described, "axis", int)
+    if axis not in (-1, 0):
+        raise ValueError(f"'axis' of Linear must be -1 or 0, not {axis}")
+    if _field(described, "dtype", str) not in ("float64", "float32"):
+        raise ValueError(f"'dtype' of Linear must be 'float64' or 'float32', not {described['dtype']!r}")
+    found: Shapes = {f"{at}weight": (nin, nout) if axis else (nout, nin)}
+    return {**found, f"{at}bias": (nout,)} if _field(described, "bias", bool) else found
 
 
-def _softmax(described: dict[str, Any], at: str, arrays: Arrays, backend: str | None) -> nn.Softmax:
-    return nn.Softmax()
+def _linear(described: dict[str, Any], at: str, arrays: Arrays, backend: str | None) -> nn.Linear:
+    return nn.Linear(
+        described["nin"],
+        described["nout"],
+        arrays[f"{at}bias"] if described["bias"] else False,
+        weight=arrays[f"{at}weight"],
+        axis=described["axis"],
+        dtype=described["dtype"],
+        backend=backend,
+    )
 
 
 def _sequential_shapes(described: dict[str, Any], at: str, depth: int) -> Shapes:
@@ -125,7 +140,7 @@ def _sequential(described: dict[str, Any], at: str, arrays: Arrays, backend: str
 
 
 class _Kind:
-    """A class that may stand in a file: it, its fields, its shapes, its making."""
+    """A class that may stand in a file: it, its fields, its shapes, its making. Fields after a bar may be left out."""
 
     def __init__(
         self,
@@ -135,7 +150,22 @@ class _Kind:
         make: Callable[[dict[str, Any], str, Arrays, str | None], Any],
     ) -> None:
         self.cls, self.shapes, self.make = cls, shapes, make
-        self.fields = {"type", *fields.split()}
+        always, _, sometimes = fields.partition("|")
+        self.fields, self.optional = {"type", *always.split()}, set(sometimes.split())
+
+
+def _plain(cls: type[nn.Module], fields: str, **types: type) -> _Kind:
+    """Of a class without parameters, whose fields, of these types, are its arguments."""
+
+    def shapes(described: dict[str, Any], at: str, depth: int) -> Shapes:
+        given = {name: _field(described, name, kind) for name, kind in types.items() if name in described}
+        cls(**given)  # for its errors
+        return {}
+
+    def make(described: dict[str, Any], at: str, arrays: Arrays, backend: str | None) -> nn.Module:
+        return cls(**{name: described[name] for name in types if name in described})
+
+    return _Kind(cls, fields, shapes, make)
 
 
 _KINDS = {
@@ -143,8 +173,13 @@ _KINDS = {
     "Layer": _Kind(nn.Layer, "nin nout activations", _layer_shapes, _layer),
     "MLP": _Kind(nn.MLP, "layers dropout", _mlp_shapes, _mlp),
     "Dropout": _Kind(nn.Dropout, "p", _dropout_shapes, _dropout),
-    "Softmax": _Kind(nn.Softmax, "", _softmax_shapes, _softmax),
     "Sequential": _Kind(nn.Sequential, "parts", _sequential_shapes, _sequential),
+    "Linear": _Kind(nn.Linear, "nin nout bias axis dtype", _linear_shapes, _linear),
+    "Softmax": _plain(nn.Softmax, "|axis", axis=int),
+    "Flatten": _plain(nn.Flatten, "start_axis", start_axis=int),
+    "LeakyReLU": _plain(nn.LeakyReLU, "negative_slope", negative_slope=float),
+    "ELU": _plain(nn.ELU, "alpha", alpha=float),
+    **{cls.__name__: _plain(cls, "") for cls in (nn.ReLU, nn.Sigmoid, nn.Tanh, nn.SiLU, nn.GELU, nn.Softplus)},
 }
 
 
@@ -156,8 +191,8 @@ def _shapes_of_all(described: list[Any], at: str, depth: int) -> Shapes:
 
 
 def shapes(described: Any, at: str = "", depth: int = 0) -> Shapes:
-    """The names of an architecture's parameters, as in state_dict(), with their shapes; none of size 0. Costs no more
-    than reading it.
+    """The names of an architecture's parameters, as in state_dict(), with their shapes; of scalar parameters none of
+    size 0. Costs no more than reading it.
 
     Raises ValueError for what is no architecture.
     """
@@ -168,7 +203,7 @@ def shapes(described: Any, at: str = "", depth: int = 0) -> Shapes:
     kind = _KINDS.get(described["type"])
     if kind is None:
         raise ValueError(f"unknown module type {described['type']!r}: known are {', '.join(_KINDS)}")
-    if described.keys() != kind.fields:
+    if described.keys() - kind.optional != kind.fields:
         raise ValueError(f"{described['type']} must have the fields {', '.join(sorted(kind.fields))}")
     return kind.shapes(described, at, depth)
 
@@ -196,7 +231,7 @@ def describe(model: nn.Module, arrays: Arrays) -> dict[str, Any]:
         raise TypeError(str(error)) from None
     if expected != {name: array.shape for name, array in arrays.items()}:
         raise TypeError(f"this {type(model).__name__} has other parameters than its class gives it")
-    parameters = model.parameters()
-    if len({id(p) for p in parameters}) != sum(array.size for array in arrays.values()):
+    places = sum(len(flattened(array)) for array in model._arrays().values())
+    if len({id(p) for p in model.parameters()}) != places:
         raise TypeError(f"parameters of this {type(model).__name__} are used in several places")
     return described

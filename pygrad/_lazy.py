@@ -22,3 +22,4 @@ class _Lazy:
 arrays = _Lazy("._arrays")
 array_functions = _Lazy(".arrays")
 array_protocols = _Lazy("._array_protocols")
+array_rules = _Lazy(".array_rules")

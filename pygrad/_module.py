@@ -130,6 +130,11 @@ def _collect(x: Any, prefix: str, wanted: set[int], left: set[int], seen: set[in
         add(_joined(prefix, "parameters"), [p for p in x.parameters() if id(p) in left])
 
 
+def _count(parameters: list[Any]) -> int:
+    """How many numbers they hold."""
+    return sum(p.size for p in parameters)
+
+
 class Module:
     """Something with parameters: the Values among its attributes, and those of the Modules, lists, tuples, dicts and
     arrays of Values there.
@@ -388,10 +393,11 @@ class Module:
                 parts = [(f"{name}.{i}", x) for i, x in enumerate(item)]
             for where, part in parts:
                 if isinstance(part, Module):
-                    rows.append((where, part._described(), len(part.parameters())))
+                    rows.append((where, part._described(), _count(part.parameters())))
                 elif (found := Holder(part).parameters()):
-                    shape = regular_shape(part)
-                    rows.append((where, f"Values {shape}" if shape else "Value", len(found)))
+                    shape = part.shape if is_value(part) else regular_shape(part)
+                    what = "Value" if is_value(part) else "Values"
+                    rows.append((where, f"{what} {shape}" if shape else "Value", _count(found)))
         return rows
 
     def _described(self) -> str:
@@ -400,7 +406,7 @@ class Module:
     def summary(self) -> str:
         """A table: each part, what it is, how many parameters it has; and the total."""
         rows = [(name, what, f"{count:,}") for name, what, count in self._rows()]
-        total = len(self.parameters())
+        total = _count(self.parameters())
         rows = [("", type(self).__name__, "parameters"), *rows, ("total", "", f"{total:,}")]
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
         lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, b, c in rows]

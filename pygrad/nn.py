@@ -13,11 +13,16 @@ from typing import Any
 from . import _checks, backends, functions
 from ._checks import is_value
 from ._module import Module, nested
+from ._nn_arrays import Flatten, Linear
+from ._nn_parts import ELU, GELU, Dropout, LeakyReLU, ReLU, Sequential, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from ._prepared import Prepared, Watched, all_watched, guarded
 from .init import Initialiser, generator, initialiser
 from .ops import OPS
 
-__all__ = ["ACTIVATIONS", "MLP", "Dropout", "Layer", "Module", "Neuron", "Sequential", "Softmax"]
+__all__ = [
+    "ACTIVATIONS", "ELU", "GELU", "MLP", "Dropout", "Flatten", "Layer", "LeakyReLU", "Linear", "Module", "Neuron",
+    "ReLU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh",
+]  # fmt: skip
 
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "leaky_relu", "elu", "silu", "gelu", "softplus", "linear")
 """The activations by name. Each but 'linear', which is none, is the method of Value of that name."""
@@ -518,88 +523,3 @@ def _activations(given: Any, output: Any, count: int) -> list[Activation]:
         return [_activation(a, "activation") for a in given]
     last = "linear" if output is None else _activation(output, "output_activation")
     return [_activation(given, "activation")] * (count - 1) + [last] * (count > 0)
-
-
-class Dropout(Module):
-    """In training, sets each of its inputs to 0 with probability p, and multiplies the others by 1 / (1 - p), so that
-    their expectation stays (Srivastava et al. 2014, inverted). In evaluation mode gives them as they are.
-
-    Takes one Value or a sequence of Values or numbers. seed, rng: of the draws; by default Python's `random`.
-
-    Raises ValueError for a p outside [0, 1).
-    """
-
-    def __init__(self, p: float = 0.5, *, seed: int | None = None, rng: Any = None) -> None:
-        self.p = _checks.fraction(p, "p")
-        self._rng = generator(seed, rng)
-
-    def __call__(self, x: Any) -> Any:
-        if not self.training or self.p == 0.0:
-            return x
-        scale = 1.0 / (1.0 - self.p)
-        single = is_value(x)
-        out = [
-            v * scale if self._rng.uniform(0.0, 1.0) >= self.p else (backends.type_of(v)(0.0) if is_value(v) else 0.0)
-            for v in ([x] if single else x)
-        ]
-        return out[0] if single else out
-
-    def architecture(self) -> dict[str, Any]:
-        return {"type": "Dropout", "p": self.p}
-
-    def __getstate__(self) -> dict[str, Any]:
-        # the module `random` cannot be copied, and needs not be
-        state = vars(self).copy()
-        if self._rng is generator(None, None):
-            del state["_rng"]
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        vars(self).setdefault("_rng", generator(None, None))
-
-    def __repr__(self) -> str:
-        return f"Dropout({self.p!r})"
-
-
-class Softmax(Module):
-    """Probabilities from logits: e ** x_i / sum of e ** x_j; as e ** (x_i - logsumexp(x)), which never overflows.
-
-    Takes a sequence of Values or numbers; gives as many Values (numbers for numbers). For training, use
-    losses.cross_entropy on the logits instead.
-    """
-
-    def __call__(self, x: Sequence[Any]) -> list[Any]:
-        values = list(x)
-        total = functions.logsumexp(values)
-        return [functions.exp(v - total) for v in values]
-
-    def architecture(self) -> dict[str, Any]:
-        return {"type": "Softmax"}
-
-    def __repr__(self) -> str:
-        return "Softmax()"
-
-
-class Sequential(Module):
-    """Modules (or functions) one after the other: each is called with what the one before gave."""
-
-    def __init__(self, *modules: Callable[[Any], Any]) -> None:
-        for module in modules:
-            if not callable(module):
-                raise TypeError(f"Sequential takes modules and functions, not {type(module).__name__}")
-        self.parts: list[Any] = list(modules)
-
-    def __call__(self, x: Any) -> Any:
-        for part in self.parts:
-            x = part(x)
-        return x
-
-    def architecture(self) -> dict[str, Any]:
-        for part in self.parts:
-            if not isinstance(part, Module):
-                raise TypeError(f"Sequential has a function of your own ({part!r}), which cannot be described")
-        return {"type": "Sequential", "parts": [part.architecture() for part in self.parts]}
-
-    def __repr__(self) -> str:
-        return f"Sequential({', '.join(map(repr, self.parts))})"
