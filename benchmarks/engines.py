@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import batches
 import peers
 from peers import Scalars, Step
 from workloads import FUNCTION_NAMES, Problem, optimiser_settings
@@ -35,7 +36,9 @@ class Engine:
     """One row of a table.
 
     name: in the JSON file. label: in the tables. needs: the peers without which it is left out.
-    trainer: gives the step function of a problem. scalars: gives the engine for graphs of scalars.
+    trainer: gives the step function of a problem. batches: whether it takes part in the tables of whole batches;
+    samples: in the others, where a model may take one sample at a time.
+    scalars: gives the engine for graphs of scalars.
     fit: trains on a data set, for so many epochs. optimiser: gives the step function of an optimiser.
     nn: whether training also needs micrograd, for its nn.py.
     most_ops: the largest graph of scalars to ask it for, by its speed and memory.
@@ -45,6 +48,8 @@ class Engine:
     label: str
     needs: tuple[str, ...] = ()
     trainer: Callable[[Problem], Step] | None = None
+    batches: bool = False
+    samples: bool = True
     scalars: Callable[[], Scalars] | None = None
     fit: Callable[[int], Fitted] | None = None
     optimiser: Callable[[str, int], Callable[[], None]] | None = None
@@ -137,6 +142,11 @@ def _float_scalars() -> Scalars:
 
 # ---- all of them, in the order of the tables ----
 
+
+def _batch_engine(name: str, label: str, trainer: Callable[[Problem], Step]) -> Engine:
+    return Engine(name, label, trainer=trainer, batches=True, samples=False)
+
+
 ENGINES = {
     engine.name: engine
     for engine in (
@@ -145,71 +155,78 @@ ENGINES = {
             "micrograd",
             "micrograd",
             ("micrograd",),
-            peers.micrograd_trainer,
-            peers.micrograd_scalars,
+            trainer=peers.micrograd_trainer,
+            scalars=peers.micrograd_scalars,
             most_ops=100_000,
         ),
         Engine(
             "micrograd-uncollected",
             "micrograd, collector off, one collect",
             ("micrograd",),
-            peers.micrograd_uncollected_trainer,
-            peers.micrograd_uncollected_scalars,
+            trainer=peers.micrograd_uncollected_trainer,
+            scalars=peers.micrograd_uncollected_scalars,
             most_ops=100_000,
         ),
         Engine(
             "c",
             "pygrad c",
-            (),
-            partial(_pygrad_trainer, "c"),
-            partial(_pygrad_scalars, "c"),
-            partial(_pygrad_fit, "c"),
-            partial(_pygrad_optimiser, "c"),
+            trainer=partial(_pygrad_trainer, "c"),
+            scalars=partial(_pygrad_scalars, "c"),
+            fit=partial(_pygrad_fit, "c"),
+            optimiser=partial(_pygrad_optimiser, "c"),
         ),
         Engine(
             "c+micrograd-nn",
             "pygrad c, micrograd's own nn.py",
-            (),
-            partial(_micrograd_nn_trainer, "c"),
+            trainer=partial(_micrograd_nn_trainer, "c"),
             nn=True,
         ),
         Engine(
             "cffi",
             "pygrad cffi",
-            (),
-            partial(_pygrad_trainer, "cffi"),
-            partial(_pygrad_scalars, "cffi"),
-            partial(_pygrad_fit, "cffi"),
-            partial(_pygrad_optimiser, "cffi"),
+            trainer=partial(_pygrad_trainer, "cffi"),
+            scalars=partial(_pygrad_scalars, "cffi"),
+            fit=partial(_pygrad_fit, "cffi"),
+            optimiser=partial(_pygrad_optimiser, "cffi"),
         ),
         Engine("cffi-uncollected", "pygrad cffi, collector off", scalars=partial(_uncollected_scalars, "cffi")),
         Engine(
             "python",
             "pygrad python (reference)",
-            (),
-            partial(_pygrad_trainer, "python"),
-            partial(_pygrad_scalars, "python"),
+            trainer=partial(_pygrad_trainer, "python"),
+            scalars=partial(_pygrad_scalars, "python"),
             most_ops=1_000_000,
         ),
         Engine(
             "xad",
             "XAD, scalar tape",
             ("xad",),
-            peers.xad_trainer,
-            peers.xad_scalars,
+            trainer=peers.xad_trainer,
+            scalars=peers.xad_scalars,
             nn=True,
         ),
+        _batch_engine("numpy", "NumPy by hand", batches.numpy_trainer),
         Engine(
             "torch",
             "torch eager (tensors)",
             ("torch",),
-            peers.torch_trainer,
-            peers.torch_scalars,
+            trainer=peers.torch_trainer,
+            batches=True,
+            scalars=peers.torch_scalars,
             optimiser=peers.torch_optimiser,
             most_ops=10_000,
         ),
-        Engine("jax", "JAX jit, a call a step (tensors)", ("jax",), peers.jax_trainer),
-        Engine("casadi", "CasADi SX map, VM (compiled once)", ("casadi",), peers.casadi_trainer),
-        Engine("autograd", "autograd (HIPS; tensors)", ("autograd",), peers.autograd_trainer),
+        Engine("jax", "JAX jit, a call a step (tensors)", ("jax",), trainer=peers.jax_trainer, batches=True),
+        Engine("casadi", "CasADi SX map, VM (compiled once)", ("casadi",), trainer=peers.casadi_trainer),
+        Engine("autograd", "autograd (HIPS; tensors)", ("autograd",), trainer=peers.autograd_trainer, batches=True),
+        _batch_engine("c-mlp", "pygrad c, MLP", partial(batches.mlp_trainer, "c")),
+        *(
+            _batch_engine(f"{backend}-{form}", f"pygrad {backend}, {what}", partial(trainer, backend))
+            for backend in ("c", "cffi", "python")
+            for form, what, trainer in (
+                ("linear", "Linear layers", batches.linear_trainer),
+                ("expressions", "expressions", batches.expressions_trainer),
+            )
+        ),
     )
 }

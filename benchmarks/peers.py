@@ -22,8 +22,8 @@ from workloads import (
     Problem,
     balanced_sum,
     batch_loss,
+    batch_of,
     initial_weights,
-    label_rows,
     linear_sum,
     optimiser_settings,
     scalar_loss,
@@ -229,11 +229,11 @@ def torch_trainer(problem: Problem) -> Step:
     parameters: list[Any] = [
         torch.tensor(x, dtype=torch.float64, requires_grad=True) for layer in initial_weights(problem) for x in layer
     ]
-    inputs = torch.tensor(problem.inputs, dtype=torch.float64)
-    labels = torch.tensor(label_rows(problem), dtype=torch.float64)
+    inputs, labels = map(torch.from_numpy, batch_of(problem))
+    functions = (torch.relu, lambda h: torch.logsumexp(h, 1), torch.sigmoid, torch.log)
 
     def step(k: int) -> float:
-        loss = batch_loss(parameters, inputs, labels, problem, torch.relu, lambda h: torch.logsumexp(h, 1))
+        loss = batch_loss(parameters, inputs, labels, problem, *functions)
         for p in parameters:
             p.grad = None
         loss.backward()
@@ -291,12 +291,12 @@ def jax_trainer(problem: Problem) -> Step:
     config: Any = jax.config
     config.update("jax_enable_x64", True)
     parameters = [jnp.asarray(x) for layer in initial_weights(problem) for x in layer]
-    inputs = jnp.asarray(problem.inputs)
-    labels = jnp.asarray(label_rows(problem))
+    inputs, labels = map(jnp.asarray, batch_of(problem))
+    functions = (jax.nn.relu, lambda h: jax.nn.logsumexp(h, 1), jax.nn.sigmoid, jnp.log)
 
     def one_step(parameters: list[Any], rate: float) -> tuple[Any, list[Any]]:
         def loss_of(p: list[Any]) -> Any:
-            return batch_loss(p, inputs, labels, problem, jax.nn.relu, lambda h: jax.nn.logsumexp(h, 1))
+            return batch_loss(p, inputs, labels, problem, *functions)
 
         loss, gradients = jax.value_and_grad(loss_of)(parameters)
         return loss, [p - rate * g for p, g in zip(parameters, gradients)]
@@ -317,8 +317,7 @@ def autograd_trainer(problem: Problem) -> Step:
     from autograd import value_and_grad
 
     parameters = [np.array(x) for layer in initial_weights(problem) for x in layer]
-    inputs = np.array(problem.inputs)
-    labels = np.array(label_rows(problem))
+    inputs, labels = batch_of(problem)
 
     def relu(x: Any) -> Any:
         return np.maximum(x, 0.0)
@@ -327,7 +326,11 @@ def autograd_trainer(problem: Problem) -> Step:
         largest = h.max(axis=1)
         return largest + np.log(np.exp(h - largest[:, None]).sum(axis=1))
 
-    derivative = value_and_grad(lambda p: batch_loss(p, inputs, labels, problem, relu, logsumexp))
+    def sigmoid(x: Any) -> Any:
+        return 1.0 / (1.0 + np.exp(-x))
+
+    functions = (relu, logsumexp, sigmoid, np.log)
+    derivative = value_and_grad(lambda p: batch_loss(p, inputs, labels, problem, *functions))
 
     def step(k: int) -> float:
         loss, gradients = derivative(parameters)

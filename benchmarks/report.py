@@ -101,6 +101,20 @@ def training_table(title: str, measurements: Measurements, per: str) -> Table:
     return table
 
 
+def batch_table(title: str, measurements: Measurements) -> Table:
+    """Time a step, also as a multiple of NumPy's by hand, torch's and autograd's."""
+    bases = {name: m["seconds"] for name in BATCH_BASES if (m := measurements.get(name)) and not m.problem}
+    table = Table(title, ["engine", "time a step", *(f"/ {label(name)}" for name in bases), "rounds"], measurements)
+    for name, m in measurements.items():
+        if not m.problem:
+            ratios = [f"{m['seconds'] / base:.2f} x" for base in bases.values()]
+            table.rows.append([label(name), duration(m["seconds"]), *ratios, str(m.rounds)])
+    return table
+
+
+BATCH_BASES = ("numpy", "torch", "autograd")
+
+
 def fit_table(title: str, measurements: Measurements, batch: float | None) -> Table:
     """Time an epoch and accuracy. batch: seconds that micrograd takes for one batch, if that is known."""
     table = Table(title, ["engine", "time an epoch", "times micrograd", "test accuracy", "rounds"], measurements)

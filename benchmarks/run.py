@@ -22,7 +22,10 @@ from engines import ENGINES, PEERS
 from report import Table
 from worker import TOLERANCE
 
-WORKLOADS = ("moons", "tiny", "digits", "fit", "optimisers", "per-op", "growth", "memory")
+WORKLOADS = (
+    "moons", "tiny", "digits", "fit", "optimisers", "per-op", "growth", "memory",
+    "batched-moons", "batched-digits", "classifier", "array-ops",
+)  # fmt: skip
 
 MEMORY_OPS = (
     ("c", "chain", 10_000_000),
@@ -77,35 +80,80 @@ def training(
     jobs = {
         name: {"task": "train", "engine": name, "problem": asdict(problem), "seconds": plan.training}
         for name, engine in ENGINES.items()
-        if engine.trainer and plan.takes_part(name, training=True) and name not in without
+        if engine.trainer and engine.samples and plan.takes_part(name, training=True) and name not in without
     }
     # the losses that all have to agree with: micrograd's; the reference's without it
     judge = next(name for name in ("micrograd", "python") if name in jobs)
-    plan.say(f"{problem.name}: the expected losses")
-    result = measure.run_worker({**jobs[judge], "seconds": 0, "check": True, "expected": None})
-    expected = result.get("losses")
-    for job in jobs.values():
-        job |= {"check": True, "expected": expected}
-    measurements = plan.measure(problem.name, jobs, later={"check": False, "expected": None})
+    measurements, note = _losses_agree(plan, problem, jobs, judge)
     table = report.training_table(title, measurements, per)
-    source = "micrograd" if judge != "python" else "the reference"
-    if expected is None:
-        table.notes.append(f"losses NOT checked: {source} gave none ({result})")
-    else:
-        table.notes.append(
-            f"before timing, the first {problem.checked} losses of each engine, from the same weights, "
-            f"agreed with those of {source} to {TOLERANCE:g} relative"
-        )
+    table.notes.append(note)
     lacking = [e.label for name, e in ENGINES.items() if plan.takes_part(name) and e.nn and name not in jobs]
     if lacking:
         table.notes.append(f"left out, since they train with micrograd's nn.py: {'; '.join(lacking)}")
     return table
 
 
-def moons(plan: Plan) -> None:
+def _losses_agree(
+    plan: Plan, problem: workloads.Problem, jobs: dict[str, dict[str, Any]], judge: str
+) -> tuple[dict[str, measure.Measurement], str]:
+    """The measurements of the jobs, whose losses have to be those of the engine `judge`; and the note that says so."""
+    plan.say(f"{problem.name}: the expected losses")
+    job = {"task": "train", "engine": judge, "problem": asdict(problem)}
+    result = measure.run_worker({**job, "seconds": 0, "check": True, "expected": None})
+    expected = result.get("losses")
+    for job in jobs.values():
+        job |= {"check": True, "expected": expected}
+    measurements = plan.measure(problem.name, jobs, later={"check": False, "expected": None})
+    source = {"python": "the reference", "numpy": "NumPy by hand"}.get(judge, judge)
+    if expected is None:
+        return measurements, f"losses NOT checked: {source} gave none ({result})"
+    return measurements, (
+        f"before timing, the first {problem.checked} losses of each engine, from the same weights, "
+        f"agreed with those of {source} to {TOLERANCE:g} relative"
+    )
+
+
+def _batched(
+    plan: Plan, problem: workloads.Problem, title: str, judge: str = "python", without: tuple[str, ...] = ()
+) -> Table:
+    """Training on all samples at once."""
+    jobs = {
+        name: {"task": "train", "engine": name, "problem": asdict(problem), "seconds": plan.training}
+        for name, engine in ENGINES.items()
+        if engine.batches and plan.takes_part(name) and name not in without
+    }
+    measurements, note = _losses_agree(plan, problem, jobs, judge)
+    table = report.batch_table(title, measurements)
+    table.notes.append(note)
+    return table
+
+
+def moons_problem() -> workloads.Problem:
     from pygrad.data import make_moons
 
-    problem = workloads.moons(*make_moons(100))
+    return workloads.moons(*make_moons(100))
+
+
+def batched_moons(plan: Plan) -> None:
+    title = "batched moons: one training step of 2-16-16-1 on 100 samples at once, max-margin loss + L2, SGD"
+    plan.tables["batched-moons"] = _batched(plan, moons_problem(), title)
+
+
+def batched_digits(plan: Plan) -> None:
+    problem = digits_problem(plan)
+    if problem is not None:
+        title = "batched digits: one training step of 64-32-10 on a batch of 32, softmax cross-entropy, SGD"
+        plan.tables["batched-digits"] = _batched(plan, problem, title)
+
+
+def classifier(plan: Plan) -> None:
+    title = "image classifier: one step of gradient descent, 12288-20-7-5-1, on 209 pictures, binary cross-entropy"
+    problem = workloads.classifier()
+    plan.tables["classifier"] = _batched(plan, problem, title, "numpy", ("c-mlp",))
+
+
+def moons(plan: Plan) -> None:
+    problem = moons_problem()
     title = "moons: one training step of MLP(2, [16, 16, 1]), 337 parameters, 100 samples, max-margin loss + L2"
     plan.tables["moons"] = training(plan, problem, title, "a step")
 
@@ -116,15 +164,21 @@ def tiny(plan: Plan) -> None:
     plan.tables["tiny"] = training(plan, workloads.tiny(), title, "for all 20", without)
 
 
-def digits(plan: Plan) -> None:
+def digits_problem(plan: Plan) -> workloads.Problem | None:
     try:
         from pygrad.data import load_digits
 
         X, y = load_digits()
     except ImportError as error:
         plan.remarks.append(f"digits: left out ({error})")
+        return None
+    return workloads.digits(X[:32].tolist(), y[:32].tolist())
+
+
+def digits(plan: Plan) -> None:
+    problem = digits_problem(plan)
+    if problem is None:
         return
-    problem = workloads.digits(X[:32].tolist(), y[:32].tolist())
     title = "digits: one training step of MLP(64, [32, 10]), 2,410 parameters, batch of 32, softmax cross-entropy"
     plan.tables["digits"] = training(plan, problem, title, "a step", ("xad", "casadi"))
 
@@ -234,6 +288,9 @@ RUN = {
     "per-op": per_op,
     "growth": growth,
     "memory": memory,
+    "batched-moons": batched_moons,
+    "batched-digits": batched_digits,
+    "classifier": classifier,
 }
 
 
