@@ -38,7 +38,7 @@ class Engine:
     name: in the JSON file. label: in the tables. needs: the peers without which it is left out.
     trainer: gives the step function of a problem. batches: whether it takes part in the tables of whole batches;
     samples: in the others, where a model may take one sample at a time.
-    scalars: gives the engine for graphs of scalars.
+    scalars: gives the engine for graphs of scalars. arrays: gives the type of its array Values.
     fit: trains on a data set, for so many epochs. optimiser: gives the step function of an optimiser.
     nn: whether training also needs micrograd, for its nn.py.
     most_ops: the largest graph of scalars to ask it for, by its speed and memory.
@@ -51,6 +51,7 @@ class Engine:
     batches: bool = False
     samples: bool = True
     scalars: Callable[[], Scalars] | None = None
+    arrays: Callable[[], Any] | None = None
     fit: Callable[[int], Fitted] | None = None
     optimiser: Callable[[str, int], Callable[[], None]] | None = None
     nn: bool = False
@@ -67,15 +68,17 @@ def _pygrad_trainer(backend: str, problem: Problem) -> Step:
 
 
 def _micrograd_nn_trainer(backend: str, problem: Problem) -> Step:
+    return peers.scalar_trainer(peers.micrograd_nn_on(_value_type(backend)), problem)
+
+
+def _value_type(backend: str) -> Any:
     from pygrad import backends
 
-    return peers.scalar_trainer(peers.micrograd_nn_on(backends.load(backend)), problem)
+    return backends.load(backend)
 
 
 def _pygrad_scalars(backend: str) -> Scalars:
-    from pygrad import backends
-
-    value_type: Any = backends.load(backend)
+    value_type = _value_type(backend)
     return Scalars(
         leaves=lambda numbers: [value_type(x) for x in numbers],
         total=value_type.sum,
@@ -103,9 +106,9 @@ def _pygrad_fit(backend: str, epochs: int) -> Fitted:
 
 def _pygrad_optimiser(backend: str, kind: str, count: int) -> Callable[[], None]:
     """One step and zero_grad of that many parameters."""
-    from pygrad import backends, optim
+    from pygrad import optim
 
-    value_type: Any = backends.load(backend)
+    value_type = _value_type(backend)
     parameters = [value_type(1.0 / (i + 1)) for i in range(count)]
     for i, p in enumerate(parameters):
         p.grad = 1e-3 * (i % 7 - 3)
@@ -172,6 +175,7 @@ ENGINES = {
             "pygrad c",
             trainer=partial(_pygrad_trainer, "c"),
             scalars=partial(_pygrad_scalars, "c"),
+            arrays=partial(_value_type, "c"),
             fit=partial(_pygrad_fit, "c"),
             optimiser=partial(_pygrad_optimiser, "c"),
         ),
@@ -186,6 +190,7 @@ ENGINES = {
             "pygrad cffi",
             trainer=partial(_pygrad_trainer, "cffi"),
             scalars=partial(_pygrad_scalars, "cffi"),
+            arrays=partial(_value_type, "cffi"),
             fit=partial(_pygrad_fit, "cffi"),
             optimiser=partial(_pygrad_optimiser, "cffi"),
         ),
@@ -195,6 +200,7 @@ ENGINES = {
             "pygrad python (reference)",
             trainer=partial(_pygrad_trainer, "python"),
             scalars=partial(_pygrad_scalars, "python"),
+            arrays=partial(_value_type, "python"),
             most_ops=1_000_000,
         ),
         Engine(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from array_ops import ARRAY_OPS, SHAPES, keys
 from engines import ENGINES
 from measure import Measurement
 from workloads import OPTIMISERS
@@ -160,6 +161,28 @@ def graph_table(title: str, measurements: Measurements) -> Table:
     return table
 
 
+ARRAY_OP_LIMIT = 1.5
+"""Microseconds."""
+
+
+def array_ops_table(title: str, name: str, m: Measurement) -> Table:
+    """Microseconds beyond the bare NumPy calls; a number above the limit is marked."""
+    phases = [(shape, phase) for shape in SHAPES for phase in ("forward", "backward")]
+    columns = ["operation", *(f"{phase} µs, {n} x {m}" for (n, m), phase in phases), "verdict"]
+    table = Table(title, columns, {name: m})
+    if m.problem:
+        return table
+    for op in ARRAY_OPS:
+        numbers = [m[keys(op, shape)[phase]] / 1e3 for shape, phase in phases]
+        table.rows.append([f"`{op.name}`", *(f"{x:.2f}" for x in numbers), _within(max(numbers), ARRAY_OP_LIMIT)])
+    table.notes.append("the time beyond the NumPy calls that value and derivatives consist of, in one run with them")
+    return table
+
+
+def _within(x: float, limit: float) -> str:
+    return "reached" if x <= limit else "MISSED"
+
+
 def growth_table(title: str, measurements: Measurements) -> Table:
     columns = ["nodes", "forward ns", "backward ns", "free ns", "together ns", "/ smallest", "rounds"]
     table = Table(title, columns, measurements)
@@ -283,7 +306,46 @@ def targets(tables: Mapping[str, Table]) -> list[Target]:
     add("memory: c, chain, after backward, per node", ratio(used, ops), 64, unit=" bytes")
     kept = None if dropped is None or not used else max(0.0, 100 * dropped / used)
     add("memory: c, chain, still resident when dropped", kept, 5, unit=" %")
+    return [*out, *_array_targets(tables)]
+
+
+def _array_targets(tables: Mapping[str, Table]) -> list[Target]:
+    """Of array Values on c; of the forms in which a problem is written, the slowest counts."""
+    out: list[Target] = []
+    for table, base, limit in (
+        ("batched-moons", "torch", 1.0),
+        ("batched-moons", "autograd", 0.25),
+        ("batched-digits", "torch", 1.0),
+        ("batched-digits", "autograd", 0.25),
+        ("classifier", "numpy", 1.3),
+    ):
+        form, ratio = _slowest_form(tables, table, base)
+        title = f"{table.replace('-', ' ')}: a step on c / {label(base)} <= {limit:g} x"
+        measured = "-" if ratio is None else f"{ratio:.2f} x ({form})"
+        out.append(Target(title, measured, None if ratio is None else ratio <= limit))
+    for phase in ("forward", "backward"):
+        every = {
+            f"{op.name}, {n} x {m}": x / 1e3
+            for op in ARRAY_OPS
+            for n, m in SHAPES
+            if (x := _number(tables, "array-ops", "c", keys(op, (n, m))[phase])) is not None
+        }
+        worst = max(every, key=every.__getitem__, default=None)
+        measured = "-" if worst is None else f"{every[worst]:.2f} µs ({worst})"
+        title = f"per array op: {phase} on c, beyond NumPy's own <= {ARRAY_OP_LIMIT:g} µs"
+        out.append(Target(title, measured, None if worst is None else every[worst] <= ARRAY_OP_LIMIT))
     return out
+
+
+def _slowest_form(tables: Mapping[str, Table], table: str, base: str) -> tuple[str, float | None]:
+    """Which of pygrad's forms on c is the slowest, and its time as a multiple of an engine's."""
+    seconds = {row: _number(tables, table, row, "seconds") for row in ("c-mlp", "c-linear", "c-expressions")}
+    times = {row: x for row, x in seconds.items() if x is not None}
+    against = _number(tables, table, base, "seconds")
+    if not times or not against:
+        return "", None
+    slowest = max(times, key=times.__getitem__)
+    return label(slowest), times[slowest] / against
 
 
 def _below_every_peer(tables: Mapping[str, Table], name: str, key: str) -> Target:

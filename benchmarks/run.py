@@ -128,6 +128,19 @@ def _batched(
     return table
 
 
+def array_ops(plan: Plan) -> None:
+    seconds = 6 * plan.graphs
+    jobs = {
+        name: {"task": "array-ops", "engine": name, "seconds": seconds}
+        for name, engine in ENGINES.items()
+        if engine.arrays and plan.takes_part(name)
+    }
+    measurements = plan.measure("array-ops", jobs, rounds=min(plan.rounds, 3))
+    for name, m in measurements.items():
+        key = "array-ops" if name == "c" else f"array-ops-{name}"
+        plan.tables[key] = report.array_ops_table(f"per array operation: {report.label(name)}", name, m)
+
+
 def moons_problem() -> workloads.Problem:
     from pygrad.data import make_moons
 
@@ -291,6 +304,7 @@ RUN = {
     "batched-moons": batched_moons,
     "batched-digits": batched_digits,
     "classifier": classifier,
+    "array-ops": array_ops,
 }
 
 

@@ -110,6 +110,14 @@ def graph(engine: Engine, job: dict[str, Any]) -> Result:
     return {key: statistics.median(run[key] for run in runs) for key in keys}
 
 
+def array_ops(engine: Engine, job: dict[str, Any]) -> Result:
+    """Nanoseconds that operations on arrays take beyond NumPy's."""
+    from array_ops import overhead
+
+    assert engine.arrays is not None  # chosen by run.py
+    return overhead(engine.arrays(), job["seconds"])
+
+
 def fit(engine: Engine, job: dict[str, Any]) -> Result:
     """The median of an epoch's seconds, and the accuracy on the test set after the last."""
     assert engine.fit is not None  # chosen by run.py
@@ -179,7 +187,14 @@ def memory(engine: Engine, job: dict[str, Any]) -> Result:
     return out
 
 
-TASKS = {"train": train, "fit": fit, "optimiser": optimiser, "graph": graph, "memory": memory}
+TASKS = {
+    "train": train,
+    "fit": fit,
+    "optimiser": optimiser,
+    "graph": graph,
+    "memory": memory,
+    "array-ops": array_ops,
+}
 
 
 def main() -> None:
