@@ -167,14 +167,16 @@ PG_INLINE PyObject *wrap(pg_result made) {
 /* The module pygrad._arrays, loaded at its first use; and its functions. */
 extern PyObject *arrays;
 enum array_function {
-    F_BINARY, F_COMPARE, F_CONSTANT, F_CONTRIBUTIONS, F_DOT_OF, F_LOGSUMEXP_OF, F_NO_FLOAT, F_ONES, F_OWN_GRAD, F_POWER,
-    F_QUIET, F_REPLACEMENT, F_SHOWN, F_SUM_OF, F_UNARY, FUNCTION_COUNT
+    F_BINARY, F_COMPARE, F_CONSTANT, F_CONTRIBUTIONS, F_DOT_OF, F_LOGSUMEXP_OF, F_NDARRAY, F_NO_FLOAT, F_ONES, F_OWN_GRAD,
+    F_POWER, F_QUIET, F_REPLACEMENT, F_SHOWN, F_SUM_OF, F_UNARY, FUNCTION_COUNT
 };
 PyObject *array_function(enum array_function which);
 /* The arguments end at the first NULL. */
 PyObject *call_arrays(enum array_function which, PyObject *a, PyObject *b, PyObject *c);
 int install_op_names(void);
 PyObject *op_name(int op); /* borrowed */
+PyObject *array_node(PyObject *name, PyObject *operands, PyObject *data, PyObject *record, double constant);
+int restore_grad(handle *self, PyObject *grad);
 int init_array(handle *self, PyObject *data);
 void init_number(handle *self);
 PyObject *array_data(handle *self);

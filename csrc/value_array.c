@@ -16,7 +16,8 @@ int suspended;
 static const char *const function_names[FUNCTION_COUNT] = {
     [F_BINARY] = "binary",           [F_COMPARE] = "compare_coded",     [F_CONSTANT] = "with_constant",
     [F_CONTRIBUTIONS] = "contributions", [F_DOT_OF] = "dot_of",         [F_LOGSUMEXP_OF] = "logsumexp_of",
-    [F_NO_FLOAT] = "no_float",       [F_ONES] = "ones",                 [F_OWN_GRAD] = "own_grad",
+    [F_NDARRAY] = "ndarray",         [F_NO_FLOAT] = "no_float",         [F_ONES] = "ones",
+    [F_OWN_GRAD] = "own_grad",
     [F_POWER] = "power",             [F_QUIET] = "quiet",               [F_REPLACEMENT] = "replacement",
     [F_SHOWN] = "shown",             [F_SUM_OF] = "sum_of",             [F_UNARY] = "unary"};
 
@@ -35,14 +36,14 @@ PyObject *call_arrays(enum array_function which, PyObject *a, PyObject *b, PyObj
 /* ---- names of ops ---- */
 
 static PyObject *op_names[PG_OP_COUNT]; /* str, by code */
-static PyObject *op_codes;              /* {name: code} of those that an elementwise rule shares */
+static PyObject *op_codes;              /* {name: code} of those that an elementwise rule shares; leaf and user */
 
 int install_op_names(void) {
     if (op_codes) return 0;
     PyObject *codes = PyDict_New();
     for (int op = 0; codes && op < PG_OP_COUNT; op++) {
         pg_kind kind = pg_op_describe(op)->kind;
-        int shared = op == PG_OP_LEAF || kind == PG_KIND_UNARY || kind == PG_KIND_CONSTANT || kind == PG_KIND_BINARY;
+        int shared = op == PG_OP_LEAF || op == PG_OP_USER || kind == PG_KIND_UNARY || kind == PG_KIND_CONSTANT || kind == PG_KIND_BINARY;
         PyObject *code = PyLong_FromLong(op);
         if (!op_names[op]) op_names[op] = PyUnicode_InternFromString(pg_op_describe(op)->name);
         if (!code || !op_names[op] || (shared && PyDict_SetItem(codes, op_names[op], code) < 0)) Py_CLEAR(codes);
@@ -99,26 +100,29 @@ static pg_result node_of(PyObject *name, PyObject *operands, double constant, do
     return made;
 }
 
-/* _array_node(name, operands, data, record, constant=nan): see pygrad/_arrays.py */
-PyObject *value_array_node(PyObject *unused, PyObject *const *args, Py_ssize_t count) {
-    (void)unused;
-    if (count < 4 || count > 5 || !PyUnicode_Check(args[0]) || !PyTuple_Check(args[1]))
-        return PyErr_Format(PyExc_TypeError, "_array_node takes a name, a tuple, data, a record and perhaps a constant");
-    PyObject *name = args[0], *operands = args[1], *data = args[2], *record = args[3], *empty = NULL;
-    double number = NAN, constant = count == 5 ? PyFloat_AsDouble(args[4]) : NAN;
-    if (constant == -1.0 && PyErr_Occurred()) return NULL;
-    int is_array = !PyFloat_CheckExact(data);
-    if (!is_array) number = PyFloat_AsDouble(data);
-    int record_it = recorded();
-    if (record_it < 0) return NULL;
-    if (!record_it) {
-        if (!(empty = PyTuple_New(0))) return NULL;
-        name = op_names[PG_OP_LEAF];
-        operands = empty;
-        record = Py_None;
+/* 1 for an ndarray, 0 for anything else, -1 on error. */
+static int is_ndarray(PyObject *object) {
+    PyObject *type = array_function(F_NDARRAY);
+    return type ? (PyObject *)Py_TYPE(object) == type : -1;
+}
+
+static int check_record(PyObject *record) {
+    if (record == Py_None || (PyTuple_Check(record) && PyTuple_Size(record) == 3)) return 0;
+    PyErr_SetString(PyExc_TypeError, "pygrad: a record must be (rule, options, wanted) or None");
+    return -1;
+}
+
+/* A new handle, traced from its birth, of a new node. data: an ndarray, or what float() takes. */
+PyObject *array_node(PyObject *name, PyObject *operands, PyObject *data, PyObject *record, double constant) {
+    int is_array = is_ndarray(data);
+    PyObject *number = is_array == 0 ? PyNumber_Float(data) : NULL;
+    if (is_array < 0 || (!is_array && !number) || check_record(record) < 0) {
+        Py_XDECREF(number);
+        return NULL;
     }
     handle *self = handle_alloc();
-    pg_result made = self ? node_of(name, operands, constant, number) : PG_ERR_NOMEM;
+    pg_result made = self ? node_of(name, operands, constant, number ? PyFloat_AsDouble(number) : NAN) : PG_ERR_NOMEM;
+    Py_XDECREF(number);
     traced *held = NULL;
     if (made < 0) {
         if (self && !PyErr_Occurred()) (void)raise_status((int)made, PG_OP_ARRAY, 0.0, 0.0);
@@ -127,7 +131,6 @@ PyObject *value_array_node(PyObject *unused, PyObject *const *args, Py_ssize_t c
         self->initialised = 1;
         held = hold(self, operands);
     }
-    Py_XDECREF(empty);
     if (!held) {
         Py_XDECREF(self);
         return NULL;
@@ -140,6 +143,40 @@ PyObject *value_array_node(PyObject *unused, PyObject *const *args, Py_ssize_t c
     }
     PyObject_GC_Track((PyObject *)self);
     return (PyObject *)self;
+}
+
+/* _array_node(name, operands, data, record, constant=nan): see pygrad/_arrays.py */
+PyObject *value_array_node(PyObject *unused, PyObject *const *args, Py_ssize_t count) {
+    (void)unused;
+    if (count < 4 || count > 5 || !PyUnicode_Check(args[0]) || !PyTuple_Check(args[1]))
+        return PyErr_Format(PyExc_TypeError, "_array_node takes a name, a tuple, data, a record and perhaps a constant");
+    double constant = count == 5 ? PyFloat_AsDouble(args[4]) : NAN;
+    if (constant == -1.0 && PyErr_Occurred()) return NULL;
+    int record_it = recorded();
+    if (record_it < 0) return NULL;
+    if (record_it) return array_node(args[0], args[1], args[2], args[3], constant);
+    PyObject *none = PyTuple_New(0);
+    PyObject *leaf = none ? array_node(op_names[PG_OP_LEAF], none, args[2], Py_None, NAN) : NULL;
+    Py_XDECREF(none);
+    return leaf;
+}
+
+/* Of a node just restored: its gradient, as _raw_grad has it. */
+int restore_grad(handle *self, PyObject *grad) {
+    if (!holds_array((PyObject *)self)) {
+        double number = PyFloat_AsDouble(grad);
+        if (number == -1.0 && PyErr_Occurred()) return -1;
+        NODE(self)->grad = number;
+        return 0;
+    }
+    int is_array = grad == Py_None ? 0 : is_ndarray(grad);
+    if (is_array == 0 && grad != Py_None) PyErr_SetString(PyExc_TypeError, "pygrad: a gradient must be an array or None");
+    if (PyErr_Occurred()) return -1;
+    PyObject *before = traced_of(self)->grad;
+    if (is_array) Py_INCREF(grad);
+    traced_of(self)->grad = is_array ? grad : NULL;
+    Py_XDECREF(before);
+    return 0;
 }
 
 /* __init__ with an array: of a leaf, or of a user-defined op whose node the handle has already. */
@@ -394,6 +431,7 @@ int rule_step(sweep_log *log, handle *self) {
     if (!function || be_quiet(log) < 0) return -1;
     Py_INCREF(record);
     Py_INCREF(operands);
+    held->shared = 1; /* operands may get the gradient's very array, or views of it */
     PyObject *z = number_or(self, held->data, NODE(self)->data), *g = number_or(self, held->grad, NODE(self)->grad);
     PyObject *parts = z && g ? PyObject_CallFunctionObjArgs(function, record, operands, z, g, NULL) : NULL;
     Py_XDECREF(z);

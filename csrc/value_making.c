@@ -131,24 +131,37 @@ int find_op(const char *name) {
     return -1;
 }
 
-PyObject *value_restore(PyObject *unused, PyObject *args) {
-    (void)unused;
-    const char *name;
-    double constant, data, grad;
-    PyObject *operands, *op_text, *label;
-    if (!PyArg_ParseTuple(args, "sO!dddUU:_restore", &name, &PyTuple_Type, &operands, &constant, &data, &grad,
-                          &op_text, &label))
-        return NULL;
+/* A node whose value and gradient are numbers, and which no rule of arrays computed. */
+static PyObject *restore_scalar(PyObject *name, PyObject *operands, double constant, PyObject *data, PyObject *grad) {
     operand_list list;
+    double number = PyFloat_AsDouble(data), gradient = PyFloat_AsDouble(grad);
+    if (gradient == -1.0 && PyErr_Occurred()) return NULL;
+    PyObject *ascii = PyUnicode_AsASCIIString(name);
+    int op = ascii ? find_op(PyBytes_AsString(ascii)) : -1;
+    Py_XDECREF(ascii);
+    PyErr_Clear();
     int quick = operands_quick(&list, operands);
     if (quick < 0) return NULL;
     if (quick == 0) return PyErr_Format(PyExc_TypeError, "_restore: operands must be Values");
-    pg_result made = pg_restore(arena, find_op(name), list.ids, list.count, constant, data, grad);
+    pg_result made = pg_restore(arena, op, list.ids, list.count, constant, number, gradient);
     operands_drop(&list);
-    if (made < 0) return raise_status((int)made, PG_OP_LEAF, 0.0, 0.0);
-    PyObject *result = wrap_recorded(made);
+    return made < 0 ? raise_status((int)made, PG_OP_LEAF, 0.0, 0.0) : wrap_recorded(made);
+}
+
+/* _restore(name, operands, constant, data, grad, symbol, label, record=None), as _state and the attributes describe a node;
+ * grad as _raw_grad has it. Keeps the arrays themselves. */
+PyObject *value_restore(PyObject *unused, PyObject *args) {
+    (void)unused;
+    double constant;
+    PyObject *name, *operands, *data, *grad, *op_text, *label, *record = Py_None;
+    if (!PyArg_ParseTuple(args, "UO!dOOUU|O:_restore", &name, &PyTuple_Type, &operands, &constant, &data, &grad, &op_text,
+                          &label, &record))
+        return NULL;
+    int is_scalar = PyFloat_CheckExact(data) && record == Py_None;
+    PyObject *result = is_scalar ? restore_scalar(name, operands, constant, data, grad)
+                                 : array_node(name, operands, data, record, constant);
     int noted = PyUnicode_GetLength(op_text) > 0 || PyUnicode_GetLength(label) > 0;
+    if (result && !is_scalar && restore_grad((handle *)result, grad) < 0) Py_CLEAR(result);
     if (result && noted && set_note(ID(result), label, op_text) < 0) Py_CLEAR(result);
     return result;
 }
-

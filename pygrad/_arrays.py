@@ -8,6 +8,7 @@ The rules themselves stand in array_rules.py, for every backend; a backend keeps
     v._raw_grad                                        the gradient as it is kept: None before anything was added
     v._accumulate(c)                                   adds to it; c has v's own shape and dtype
     v._hand_on(numbers)                                adds a double of these bytes to each operand, and drops its own
+    v._plain                                           the backend's Value type, also of a subclass's instance
 
 A gradient is never changed in place by pygrad: what is added makes a new array, so that operands may share one.
 """
@@ -26,6 +27,7 @@ from ._rules_shapes import unpacked
 from .array_rules import RULES, Rule
 
 Array = NDArray[Any]
+ndarray = np.ndarray  # for engines that do not import NumPy
 
 _FLOAT64 = np.dtype(np.float64)
 
@@ -110,11 +112,10 @@ def binary(name: str, x: Any, y: Any) -> Any:
         record, left, right = _PLAIN[name], x.data, y.data
     elif type(y) is float:
         record, left, right = _LEFT[name], x.data, y
-        y = node(y)
+        y = x._plain(y)
     elif type(x) is float:
         record, left, right = _RIGHT[name], x, y.data
-        node = type(y)
-        x = node(x)
+        node, x = y, y._plain(x)
     elif type(y) is np.ndarray and y.dtype is _FLOAT64 and y.ndim:
         record, left, right = _LEFT[name], x.data, y
         y = x._array_node("leaf", (), y, None)

@@ -5,12 +5,14 @@ Works on what every Value offers: operands, data, grad, label, _op, and the pair
 
 from __future__ import annotations
 
+import copy
 import math
 import weakref
 from collections.abc import Callable, Container
 from typing import Any
 
 from . import backends
+from ._lazy import pickled
 
 # ---- order ----
 
@@ -41,29 +43,38 @@ def topological_order(root: Any, known: Container[int] = frozenset()) -> list[An
 # ---- copies ----
 
 
-def _described(v: Any) -> tuple[str, float, float, float, str, str]:
-    """What _restore needs beside the operands: op name, constant, data, grad, symbol, label."""
+def _described(v: Any) -> tuple[str, float, Any, Any, str, str]:
+    """What _restore needs beside the operands and the rule: op name, constant, data, grad, symbol, label."""
     name, constant, has_closure = v._state()
     if has_closure:
         raise TypeError(
             f"the user-defined op {v._op!r} has a Python closure (_backward), which cannot be copied or pickled"
         )
-    return name, constant, v.data, v.grad, v._op if name == "user" else "", v.label
+    return name, constant, v.data, v._raw_grad, v._op if name == "user" else "", v.label
+
+
+def _copied(v: Any, operands: tuple[Any, ...]) -> Any:
+    """A node like v over these operands, with arrays of its own."""
+    name, constant, data, grad, symbol, label = _described(v)
+    record = v._record
+    if type(data) is not float:
+        data = data.copy("K")  # in the same order: sums over it have the same bits
+        grad = None if grad is None else grad.copy("K")
+    if record is not None and record[1] is not None:
+        record = (record[0], copy.deepcopy(record[1]), record[2])
+    return v._plain._restore(name, operands, constant, data, grad, symbol, label, record)
 
 
 def copy_value(v: Any) -> Any:
     """copy.copy: a new Value with the same numbers, computed from the same operands."""
-    name, constant, data, grad, symbol, label = _described(v)
-    return backends.type_of(v)._restore(name, v.operands, constant, data, grad, symbol, label)
+    return _copied(v, v.operands)
 
 
 def deepcopy_value(v: Any, memo: dict[int, Any]) -> Any:
     """copy.deepcopy: an independent copy of the whole graph under v, or of what is not in memo yet."""
     order = topological_order(v, memo)
     for x in order:
-        name, constant, data, grad, symbol, label = _described(x)
-        operands = tuple(memo[id(y)] for y in x.operands)
-        memo[id(x)] = backends.type_of(x)._restore(name, operands, constant, data, grad, symbol, label)
+        memo[id(x)] = _copied(x, tuple(memo[id(y)] for y in x.operands))
     memo.setdefault(id(memo), []).extend(order)  # as copy does: an id in memo must stay that object's
     return memo[id(v)]
 
@@ -90,7 +101,9 @@ class _Node:
         self.pickled += 1
         nodes = tuple(_node(x) for x in upstream if x is not v)
         operands = tuple(_node(x) for x in v.operands)
-        return _rebuild, (nodes, backends.type_of(v)._pygrad_backend, operands, *_described(v))
+        record = v._record
+        rule = () if record is None else ((record[1], record[2]),)
+        return _rebuild, (nodes, v._plain._pygrad_backend, operands, *_described(v), *rule)
 
 
 class _PickledMoreThan:
@@ -130,25 +143,53 @@ def _rebuild(
     operands: tuple[Any, ...],
     name: str,
     constant: float,
-    data: float,
-    grad: float,
+    data: Any,
+    grad: Any,
     symbol: str,
     label: str,
+    rule: tuple[Any, tuple[bool, ...]] | None = None,
 ) -> Any:
-    """Makes one Value from a pickle. Looks names up, and calls nothing that the pickle names."""
-    del upstream  # they stood there to be loaded first
-    from .ops import OPS
+    """Makes one Value from a pickle. rule: options and wanted operands, of a node that a rule of arrays computed.
 
-    if not all(isinstance(x, str) for x in (backend, name, symbol, label)) or not isinstance(operands, tuple):
+    Looks names up, and calls nothing that the pickle names. Raises ValueError for what is no Value.
+    """
+    del upstream  # they stood there to be loaded first
+    texts = all(type(x) is str for x in (backend, name, symbol, label))
+    if not texts or type(constant) is not float or type(operands) is not tuple:
         raise ValueError("not a pickle of a pygrad Value: its fields have the wrong types")
-    kind = OPS[name].kind if name in OPS else name
-    counts = {"unary": 1, "constant": 1, "binary": 2, "leaf": 0}
-    if kind not in {"unary", "constant", "binary", "leaf", "user", "sum", "dot", "logsumexp"}:
-        raise ValueError(f"a pickle names the op {name!r}, which this version of pygrad does not know")
-    if counts.get(kind, len(operands)) != len(operands):
-        raise ValueError(f"a pickle gives the op {name!r} {len(operands)} operands")
+    if type(data) is float:
+        if type(grad) is not float:
+            raise ValueError("not a pickle of a pygrad Value: its fields have the wrong types")
+    else:
+        data = pickled.data(data)
+        grad = pickled.grad(grad, data)
+    kind = _kind(name)
+    k = constant if kind == "constant" else math.nan
+    if rule is None:
+        _check_count(name, kind, len(operands))
+    record = None if rule is None else pickled.record(name, len(operands), rule, k)
     value_type = backends.load(backend)
     if not all(isinstance(x, value_type) for x in operands):
         raise ValueError("a pickle gives an operand that is not a Value of the same backend")
-    k = float(constant) if kind == "constant" else math.nan
-    return value_type._restore(name, operands, k, float(data), float(grad), symbol, label)
+    if record is None and kind not in ("leaf", "user") and not _all_scalar(data, operands):
+        raise ValueError(f"a pickle gives the op {name!r} of scalars an array")
+    return value_type._restore(name, operands, k, data, grad, symbol, label, record)
+
+
+def _kind(name: str) -> str:
+    from .ops import OPS
+
+    return OPS[name].kind if name in OPS else name
+
+
+def _check_count(name: str, kind: str, operands: int) -> None:
+    """Raises ValueError unless it is a leaf, a user-defined op or an op of scalars, with as many operands."""
+    counts = {"unary": 1, "constant": 1, "binary": 2, "leaf": 0}
+    if kind not in {"unary", "constant", "binary", "leaf", "user", "sum", "dot", "logsumexp"}:
+        raise ValueError(f"a pickle names the op {name!r}, which this version of pygrad does not know")
+    if counts.get(kind, operands) != operands:
+        raise ValueError(f"a pickle gives the op {name!r} {operands} operands")
+
+
+def _all_scalar(data: Any, operands: tuple[Any, ...]) -> bool:
+    return type(data) is float and all(type(x.data) is float for x in operands)

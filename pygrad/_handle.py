@@ -17,7 +17,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from . import _checks, recording
 from ._ffi import NO_NODE, OP_CODES, OP_KINDS, OP_NAMES, RESULT_TRACED, ffi, lib
@@ -239,6 +239,7 @@ class Value(Surface, Updates):
 
     _pygrad_backend = "cffi"
     _arena = _arena
+    _plain: ClassVar[type[Value]]
     _id: int
     _traced: _Traced  # not set on a Value that is not traced
 
@@ -489,17 +490,22 @@ class Value(Surface, Updates):
     def _array_node(
         name: str, operands: tuple[Value, ...], data: Any, record: Any, constant: float = math.nan
     ) -> Value:
-        """A new node; data: an ndarray, or a float. See pygrad._arrays."""
+        """A new node; data: an ndarray, or a number. See pygrad._arrays."""
         if recording.suspended and not recording.active():
             name, operands, record = "leaf", (), None
-        number = data if type(data) is float else math.nan
-        code = OP_CODES[name] if OP_KINDS.get(name) in _SHARED_KINDS or name == "leaf" else OP_CODES["array"]
+        return Value._recorded(name, operands, data, record, constant)
+
+    @staticmethod
+    def _recorded(name: str, operands: tuple[Value, ...], data: Any, record: Any, constant: float) -> Value:
+        is_array = type(data) is arrays.ndarray
+        number = math.nan if is_array else float(data)
+        code = OP_CODES[name if OP_KINDS.get(name) in _SHARED_KINDS or name in ("leaf", "user") else "array"]
         made = lib.pg_restore(_arena, code, [x._id for x in operands], len(operands), constant, number, 0.0)
         self: Value = _new(Value)
         _attach(self, _raise_if(made) % RESULT_TRACED)
         traced = self._traced = _Traced(operands)
         flags = lib.PG_NODE_TRACED
-        if type(data) is not float:
+        if is_array:
             traced.data = data
             flags |= lib.PG_NODE_ARRAY
         if record is not None:
@@ -512,6 +518,7 @@ class Value(Surface, Updates):
 
     def _step(self) -> None:
         if self._record is not None:
+            self._traced.shared = True  # operands may get the gradient's very array, or views of it
             with arrays.quiet():
                 arrays.step(self)
         else:
@@ -587,11 +594,28 @@ class Value(Surface, Updates):
 
     @staticmethod
     def _restore(
-        name: str, operands: tuple[Value, ...], constant: float, data: float, grad: float, symbol: str, label: str
+        name: str,
+        operands: tuple[Value, ...],
+        constant: float,
+        data: Any,
+        grad: Any,
+        symbol: str,
+        label: str,
+        record: Any = None,
     ) -> Value:
-        ids = [x._id for x in operands]
-        made = lib.pg_restore(_arena, OP_CODES[name], ids, len(ids), constant, data, grad)
-        self = _wrap_recorded(_raise_if(made))
+        """A node as _state and the attributes describe it, with the arrays themselves. grad: as _raw_grad has it."""
+        if type(data) is float and record is None:
+            ids = [x._id for x in operands]
+            self = _wrap_recorded(
+                _raise_if(lib.pg_restore(_arena, OP_CODES[name], ids, len(ids), constant, data, grad))
+            )
+        else:
+            self = Value._recorded(name, operands, data, record, constant)
+            held = _array_of(self)
+            if held:
+                held.grad = grad
+            else:
+                lib.pg_set_grad(_arena, self._id, grad)
         if symbol or label:
             self._note(label, symbol)
         return self
@@ -607,6 +631,8 @@ class Value(Surface, Updates):
     def _trim() -> None:
         lib.pg_arena_trim(_arena)
 
+
+Value._plain = Value
 
 Layer = tuple[list[Value], int, int, str, float]
 """nout rows of nin weights and the bias, one after the other; nin; nout; the activation; its constant."""

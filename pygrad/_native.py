@@ -56,6 +56,7 @@ def _install() -> None:
         raise ImportError("the native handle could not be installed; the cause was printed above")
     recording.listeners.append(Value._suspend)
     Value._pygrad_backend = "c"
+    Value._plain = Value
     Value.__name__ = "Value"  # in errors too; its __module__ stays pygrad.engine
     del Value.pow_const  # a row of the table, but no method: that is pow
     for name in _surface.SHARED:

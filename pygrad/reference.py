@@ -11,7 +11,7 @@ import gc
 import math
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from . import _checks, _ieee, recording
 from ._graph import topological_order
@@ -48,6 +48,7 @@ class Value(Surface, Updates):
     )  # fmt: skip
 
     _pygrad_backend = "python"
+    _plain: ClassVar[type[Value]]  # this very class, also asked of a subclass
     _name: str  # of the op: a row of OPS, or leaf, user, sum, logsumexp, dot
 
     def __init__(self, data: Any, _children: Iterable[Value] = (), _op: str = "", label: str = "") -> None:
@@ -69,9 +70,13 @@ class Value(Surface, Updates):
 
     @classmethod
     def _make(cls, name: str, operands: tuple[Value, ...], data: Any, constant: float = math.nan) -> Value:
-        """A new node of an op of the table; its value is given."""
+        """A new node of an op of the table; its value is given. Within no_grad() a leaf."""
         if recording.suspended and not recording.active():
             name, operands, constant = "leaf", (), math.nan
+        return Value._recorded(name, operands, data, constant)
+
+    @classmethod
+    def _recorded(cls, name: str, operands: tuple[Value, ...], data: Any, constant: float) -> Value:
         self = Value.__new__(Value)
         self._value = data
         self._grad = 0.0 if type(data) is float else None
@@ -89,7 +94,9 @@ class Value(Surface, Updates):
     def _array_node(
         name: str, operands: tuple[Value, ...], data: Any, record: Any, constant: float = math.nan
     ) -> Value:
-        """A new node that a rule of arrays computed; data: an ndarray, or a float. See pygrad._arrays."""
+        """A new node that a rule of arrays computed; data: an ndarray, or a number. See pygrad._arrays."""
+        if type(data) is not arrays.ndarray:
+            data = float(data)
         self = Value._make(name, operands, data, constant)
         self._record = record if self._name != "leaf" else None
         return self
@@ -157,6 +164,9 @@ class Value(Surface, Updates):
         """The op's symbol; '' for a leaf."""
         if self._name == "pow_const":
             return _checks.op_symbol("**", self._constant)
+        if self._record is not None:
+            symbol: str = self._record[0].symbol
+            return symbol
         if self._name in ("sum", "logsumexp", "dot"):
             return self._name
         return OPS[self._name].symbol if self._name in OPS else self._symbol
@@ -287,6 +297,7 @@ class Value(Surface, Updates):
     def _step(self) -> None:
         """Adds this node's contributions to its operands' gradients, first operand first."""
         if self._record is not None:
+            self._shared = type(self._value) is not float  # the operands may get this very array, or views of it
             with arrays.quiet():
                 arrays.step(self)
             return
@@ -367,11 +378,18 @@ class Value(Surface, Updates):
 
     @staticmethod
     def _restore(
-        name: str, operands: tuple[Value, ...], constant: float, data: float, grad: float, symbol: str, label: str
+        name: str,
+        operands: tuple[Value, ...],
+        constant: float,
+        data: Any,
+        grad: Any,
+        symbol: str,
+        label: str,
+        record: Any = None,
     ) -> Value:
-        """A node as _state and the attributes describe it."""
-        self = Value._make(name, operands, data, constant)
-        self._grad, self._symbol, self._label = grad, symbol, label
+        """A node as _state and the attributes describe it, with the arrays themselves. grad: as _raw_grad has it."""
+        self = Value._recorded(name, operands, data, constant)
+        self._grad, self._symbol, self._label, self._record = grad, symbol, label, record
         return self
 
     @staticmethod
@@ -379,6 +397,9 @@ class Value(Surface, Updates):
         """(live nodes, bytes they take), by asking the collector: slow."""
         alive = [x for x in gc.get_objects() if issubclass(type(x), Value)]  # asks no x for its __class__
         return len(alive), sum(sys.getsizeof(v) + sys.getsizeof(v._operands) for v in alive)
+
+
+Value._plain = Value
 
 
 def _is_array(x: Any) -> bool:

@@ -159,7 +159,9 @@ GOOD = {
         ({"operands": ("x",)}, "gives the op 'leaf' 1 operands"),
         ({"operands": ("x",), "name": "neg"}, "not a Value"),
         ({"operands": [], "name": "sum"}, "wrong types"),
-        ({"data": "x"}, "could not convert"),
+        ({"data": "x"}, "neither a float nor an array"),
+        ({"grad": "x"}, "wrong types"),
+        ({"constant": None}, "wrong types"),
         ({"label": None}, "wrong types"),
     ],
 )
