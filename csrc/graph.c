@@ -750,6 +750,18 @@ pg_id pg_sweep_run(pg_sweep *sweep) {
     return stopped;
 }
 
+pg_id pg_sweep_array(pg_sweep *sweep, uint64_t *position) {
+    pg_arena *arena = sweep->arena;
+    pg_id found = PG_NONE;
+    enter(arena);
+    while (found == PG_NONE && *position < sweep->saved_count) {
+        pg_id id = sweep->saved[(*position)++].id;
+        if (pg_holds_array(arena, id)) found = id;
+    }
+    (void)leave(arena, PG_OK);
+    return found;
+}
+
 pg_result pg_sweep_end(pg_sweep *sweep, int failed) {
     pg_arena *arena = sweep->arena;
     enter(arena);

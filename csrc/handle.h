@@ -200,13 +200,16 @@ typedef struct {
     logged_grad *entries;
     size_t count, capacity;
     PyObject *quiet;
+    uint8_t everything; /* every array of the graph is in it */
 } sweep_log;
 
 int start_root(sweep_log *log, handle *root);
-int log_operands(sweep_log *log, PyObject *operands);
+int log_everything(sweep_log *log, pg_sweep *sweep);
 int rule_step(sweep_log *log, handle *self);
-void be_loud(sweep_log *log);
-void end_log(sweep_log *log, int failed);
+/* Leaves that context. -1 with an error set if that failed; an error that was set before is kept. */
+int be_loud(sweep_log *log);
+/* Ends a sweep: puts the gradients of arrays back if it failed (-1, an error is set), and frees the log. Its status. */
+int end_log(sweep_log *log, int status);
 int own_rule_step(handle *self);
 
 /* ---- errors and numbers (handle.c) ---- */

@@ -186,6 +186,9 @@ pg_result pg_add_to_operands(pg_arena *arena, pg_id id, const double *numbers, s
 pg_sweep *pg_sweep_new(pg_arena *arena, pg_id root, int *status);
 /* Goes on until the end (PG_NONE) or the next node with a hook, whose step the caller takes before calling again. */
 pg_id pg_sweep_run(pg_sweep *sweep);
+/* The next node with PG_NODE_ARRAY among those whose gradients a failing sweep puts back. *position: 0 at first, moved on;
+ * PG_NONE after the last. One may come up several times. */
+pg_id pg_sweep_array(pg_sweep *sweep, uint64_t *position);
 /* Ends and frees it. failed != 0, for a hook that failed: the gradients of the graph under root are put back to
  * what they were before pg_sweep_new. (A sweep that meets no hook cannot fail, and keeps nothing to put back.) Result as pg_release. */
 pg_result pg_sweep_end(pg_sweep *sweep, int failed);

@@ -139,22 +139,22 @@ PG_OP_TABLE(PG_METHOD_S, PG_METHOD_U, PG_METHOD_K, PG_METHOD_B, PG_METHOD_N, PG_
 
 /* ---- reverse mode ---- */
 
-static int call_hook(pg_id id, sweep_log *log) {
+static int call_closure(PyObject *hook, sweep_log *log, pg_sweep *sweep) {
+    Py_INCREF(hook);
+    int ready = be_loud(log) == 0 && log_everything(log, sweep) == 0;
+    PyObject *result = ready ? PyObject_CallFunctionObjArgs(hook, NULL) : NULL;
+    Py_DECREF(hook);
+    Py_XDECREF(result);
+    return result ? 0 : -1;
+}
+
+static int call_hook(pg_id id, sweep_log *log, pg_sweep *sweep) {
     PyObject *owner = handle_of(id);
     if (!owner) return -1;
     const traced *held = traced_of((handle *)owner);
-    PyObject *hook = held ? held->hook : NULL;
     int status = 0;
-    if (PG_LIKELY(!hook && held && held->record)) {
-        status = rule_step(log, (handle *)owner);
-    } else if (hook) {
-        Py_INCREF(hook);
-        be_loud(log);
-        PyObject *result = log_operands(log, held->operands) < 0 ? NULL : PyObject_CallFunctionObjArgs(hook, NULL);
-        status = result ? 0 : -1;
-        Py_XDECREF(result);
-        Py_DECREF(hook);
-    }
+    if (PG_UNLIKELY(held && held->hook)) status = call_closure(held->hook, log, sweep);
+    else if (held && held->record) status = rule_step(log, (handle *)owner);
     Py_DECREF(owner);
     return status;
 }
@@ -165,12 +165,12 @@ static PyObject *value_backward(PyObject *self, PyObject *unused) {
     pg_sweep *sweep = pg_sweep_new(arena, ID(self), &status);
     if (!sweep) return raise_status(status, PG_OP_LEAF, 0.0, 0.0);
     sweep_log log = {.count = 0};
-    int error = PG_UNLIKELY(holds_array(self)) && start_root(&log, (handle *)self) < 0;
-    for (pg_id id; !error && (id = pg_sweep_run(sweep)) != PG_NONE;) error = call_hook(id, &log) < 0;
-    if (PG_UNLIKELY(log.entries || log.quiet)) end_log(&log, error);
-    arena->unpinned |= (pg_sweep_end(sweep, error) & PG_AFTER_UNPINNED) != 0;
+    status = PG_UNLIKELY(holds_array(self)) ? start_root(&log, (handle *)self) : 0;
+    for (pg_id id; status == 0 && (id = pg_sweep_run(sweep)) != PG_NONE;) status = call_hook(id, &log, sweep);
+    if (PG_UNLIKELY(log.entries || log.quiet)) status = end_log(&log, status);
+    arena->unpinned |= (pg_sweep_end(sweep, status < 0) & PG_AFTER_UNPINNED) != 0;
     if (PG_UNLIKELY(arena->limbo != PG_NONE || arena->unpinned)) settle();
-    if (error) return NULL;
+    if (status < 0) return NULL;
     Py_RETURN_NONE;
 }
 

@@ -319,18 +319,23 @@ static int log_grad(sweep_log *log, handle *self) {
     return 0;
 }
 
-/* Before a closure, which may change its operands' gradients and then fail: who reads one gets a copy. */
-int log_operands(sweep_log *log, PyObject *operands) {
-    for (Py_ssize_t i = 0; i < PyTuple_Size(operands); i++) {
-        PyObject *operand = PyTuple_GetItem(operands, i);
-        if (!holds_array(operand)) continue;
-        traced *held = traced_of((handle *)operand);
-        PyObject *grad = held->grad;
-        if (log_grad(log, (handle *)operand) < 0) return -1;
-        Py_XINCREF(grad);
-        held->grad = grad;
-        held->shared = grad != NULL;
+/* Before the first closure of a sweep: it may change any gradient, and then fail. Who reads one gets a copy. */
+int log_everything(sweep_log *log, pg_sweep *sweep) {
+    uint64_t position = 0;
+    for (pg_id id; !log->everything && (id = pg_sweep_array(sweep, &position)) != PG_NONE;) {
+        PyObject *owner = handle_of(id);
+        traced *held = owner ? traced_of((handle *)owner) : NULL;
+        PyObject *grad = held ? held->grad : NULL;
+        int status = held ? log_grad(log, (handle *)owner) : owner ? 0 : -1;
+        if (held && status == 0) {
+            Py_XINCREF(grad);
+            held->grad = grad;
+            held->shared = grad != NULL;
+        }
+        Py_XDECREF(owner);
+        if (status < 0) return -1;
     }
+    log->everything = 1;
     return 0;
 }
 
@@ -381,17 +386,17 @@ int be_quiet(sweep_log *log) {
     return quiet ? 0 : -1;
 }
 
-/* Keeps an exception that is set. */
-void be_loud(sweep_log *log) {
+int be_loud(sweep_log *log) {
     PyObject *type, *value, *traceback, *quiet = log->quiet;
-    if (!quiet) return;
+    if (!quiet) return 0;
     log->quiet = NULL;
     PyErr_Fetch(&type, &value, &traceback);
     PyObject *left = PyObject_CallMethod(quiet, "__exit__", "OOO", Py_None, Py_None, Py_None);
-    if (!left) PyErr_Clear();
-    Py_XDECREF(left);
     Py_DECREF(quiet);
-    PyErr_Restore(type, value, traceback);
+    int status = left || type ? 0 : -1;
+    Py_XDECREF(left);
+    if (status == 0) PyErr_Restore(type, value, traceback);
+    return status;
 }
 
 static PyObject *number_or(handle *self, PyObject *array, double number) {
@@ -443,16 +448,15 @@ int rule_step(sweep_log *log, handle *self) {
     return status;
 }
 
-/* Ends a sweep: puts the gradients of arrays back where it failed, and frees the log. */
-void end_log(sweep_log *log, int failed) {
+int end_log(sweep_log *log, int status) {
     PyObject *type, *value, *traceback;
-    be_loud(log);
+    if (be_loud(log) < 0) status = -1;
     PyErr_Fetch(&type, &value, &traceback);
     while (log->count > 0) {
         logged_grad *entry = &log->entries[--log->count];
         PyObject *drop = entry->grad;
         traced *held = traced_of(entry->self);
-        if (failed && held && holds_array((PyObject *)entry->self)) {
+        if (status < 0 && held && holds_array((PyObject *)entry->self)) {
             drop = held->grad;
             held->grad = entry->grad;
             held->shared = entry->shared;
@@ -463,20 +467,19 @@ void end_log(sweep_log *log, int failed) {
     }
     PyMem_Free(log->entries);
     PyErr_Restore(type, value, traceback);
+    return status;
 }
 
 /* _backward() of such a node. */
 int own_rule_step(handle *self) {
     sweep_log log = {.count = 0};
     int status = rule_step(&log, self);
-    end_log(&log, status < 0);
-    return status;
+    return end_log(&log, status);
 }
 
 PyObject *value_accumulate(PyObject *self, PyObject *c) {
     sweep_log log = {.count = 0};
     int status = accumulate(&log, self, c);
-    end_log(&log, status < 0);
-    if (status < 0) return NULL;
+    if (end_log(&log, status) < 0) return NULL;
     Py_RETURN_NONE;
 }

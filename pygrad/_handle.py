@@ -16,7 +16,7 @@ import math
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 from . import _checks, recording
@@ -222,10 +222,17 @@ def _quick(name: str) -> Callable[[Value, Any], Any]:
     return operator
 
 
-def _log_grads(log: list[tuple[_Traced, Any, bool]], operands: tuple[Value, ...]) -> None:
+def _arrays_of(sweep: Any) -> Iterator[Value]:
+    """The array Values whose gradients a sweep may change, some of them several times."""
+    position = ffi.new("uint64_t *")
+    while node := lib.pg_sweep_array(sweep, position):
+        yield _handle_of(node)
+
+
+def _log_grads(log: list[tuple[_Traced, Any, bool]], values: Iterable[Value]) -> None:
     """Notes the gradients of arrays before a step that may fail; who reads one then, to change it, gets a copy."""
-    for operand in operands:
-        held = _array_of(operand)
+    for v in values:
+        held = _array_of(v)
         if held:
             log.append((held, held.grad, held.shared))
             held.shared = held.grad is not None
@@ -566,9 +573,14 @@ class Value(Surface, Updates):
             if held:
                 _log_grads(log, (self,))
                 held.grad, held.shared = arrays.ones(held.data), False
+            everything = False
             while node := lib.pg_sweep_run(sweep):
                 v = _handle_of(node)
-                _log_grads(log, (v, *v._traced.operands))
+                if v._traced.hook is None:
+                    _log_grads(log, (v, *v._traced.operands))
+                elif not everything:  # a closure may change any gradient
+                    _log_grads(log, _arrays_of(sweep))
+                    everything = True
                 v._backward()
             failed = 0
         finally:
