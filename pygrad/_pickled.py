@@ -58,14 +58,14 @@ def record(name: str, count: int, rule: Any, constant: float) -> Record:
 
 
 def _check_plain(options: Any) -> None:
-    """Raises ValueError if there is anything in the options but plain values, slices, arrays, and tuples of these."""
+    """Raises ValueError if there is anything in the options but plain values, slices, arrays, and tuples and lists of these."""
     left, looked_at = [options], 0
     while left:
         x = left.pop()
         looked_at += 1
-        if looked_at > _MOST_OPTIONS:  # a tuple of tuples of ... may name one of them very often
+        if looked_at > _MOST_OPTIONS:  # a list may hold itself, a tuple of tuples the same one very often
             raise ValueError(f"a pickle gives an op more than {_MOST_OPTIONS:,} options")
-        if type(x) is tuple:
+        if type(x) is tuple or type(x) is list:
             left.extend(x)
         elif type(x) is slice:
             left.extend((x.start, x.stop, x.step))
