@@ -209,6 +209,8 @@ def subscripts(given: str, shapes: tuple[Shape, ...]) -> str:
     hidden = unused[: max(covered, default=0)]
     terms = [_without_ellipsis(term, shape, hidden, given) for term, shape in zip(terms, shapes)]
     if arrow:
+        if hidden and "..." not in output:
+            raise ValueError(f"einsum: the output of {given!r} must have the '...' of its operands")
         output = output.replace("...", "".join(hidden))
     else:
         letters = [letter for term in terms for letter in term if letter not in hidden]

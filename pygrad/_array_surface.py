@@ -116,16 +116,19 @@ class ArraySurface:
         return array_functions.getitem(self, key)
 
     def __setitem__(self, key: Any, x: Any) -> None:
-        raise TypeError(
-            "an array Value cannot be changed in place: change its numbers, v.data[...] = x, or make a new Value, "
-            "as pygrad.where and pygrad.concatenate do"
-        )
+        raise _no_change_in_place()
+
+    def __delitem__(self, key: Any) -> None:
+        raise _no_change_in_place()
 
     def __iter__(self) -> Iterator[Any]:
         data = self.data
         if type(data) is float:
             raise TypeError("iteration over a scalar Value: it has no axes")
         return (self[i] for i in range(len(data)))
+
+    def __reversed__(self) -> Iterator[Any]:
+        return (self[i] for i in reversed(range(len(self))))
 
     def __contains__(self, x: Any) -> bool:
         data = self.data
@@ -239,6 +242,13 @@ class ArraySurface:
         if type(self.data) is float:
             raise AttributeError("a scalar Value has no __array__")
         return array_protocols.refuse_conversion
+
+
+def _no_change_in_place() -> TypeError:
+    return TypeError(
+        "an array Value cannot be changed in place: change its numbers, v.data[...] = x, or make a new Value, as "
+        "pygrad.where and pygrad.concatenate do"
+    )
 
 
 def _is_array(x: Any) -> bool:

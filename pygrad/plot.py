@@ -234,7 +234,7 @@ def _fields(row: Any) -> Mapping[str, Any]:
 
 
 def _is_series(numbers: Any) -> bool:
-    if isinstance(numbers, (str, bytes)) or not isinstance(numbers, Iterable):
+    if isinstance(numbers, (str, bytes)) or not isinstance(numbers, Iterable) or getattr(numbers, "ndim", 1) == 0:
         return False
     return all(x is None or hasattr(type(x), "__float__") for x in numbers)
 
