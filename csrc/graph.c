@@ -508,21 +508,6 @@ pg_result pg_add_to_operands(pg_arena *arena, pg_id id, const double *numbers, s
     return leave(arena, PG_OK);
 }
 
-typedef struct {
-    pg_id id;
-    double grad;
-} saved_grad;
-
-struct pg_sweep {
-    pg_arena *arena;
-    pg_id root;
-    uint32_t *order; /* nodes that have a step to take, operands first */
-    uint64_t capacity;
-    uint64_t position; /* order[position - 1] is next; runs down to 0 */
-    saved_grad *saved; /* every gradient the sweep may change, if a hook may fail; else NULL */
-    uint64_t saved_count;
-};
-
 /* 1 if the search must go into this node; marks it. */
 static inline int discover(pg_node *node, uint16_t epoch) {
     if (pg_is_leaf(node) || node->mark == epoch) return 0;
@@ -530,7 +515,7 @@ static inline int discover(pg_node *node, uint16_t epoch) {
     return 1;
 }
 
-static void next_epoch(pg_arena *arena) {
+void pg_next_epoch(pg_arena *arena) {
     if (++arena->epoch != 0) return;
     arena->epoch = 1;
     for (uint32_t s = 0; s < arena->segment_count; s++) {
@@ -641,23 +626,23 @@ static int save_grads(pg_sweep *sweep, uint64_t count) {
                           ? (uint64_t)pg_list_count(arena, node->a) + pg_list_count(arena, node->b)
                           : 2);
     }
-    saved_grad *saved = pg_resize(NULL, total, sizeof *saved);
+    pg_saved_grad *saved = pg_resize(NULL, total, sizeof *saved);
     if (!saved) return PG_ERR_NOMEM;
     uint64_t n = 0;
     for (uint64_t i = 0; i < count; i++) {
         pg_id id = sweep->order[i];
         const pg_node *node = &arena->nodes[id];
-        saved[n++] = (saved_grad){id, node->grad};
+        saved[n++] = (pg_saved_grad){id, node->grad};
         if (pg_is_wide(node->op)) {
             const pg_list lists[2] = {node->a, node->b};
             for (int which = 0; which < 2; which++)
                 for (uint32_t j = 0; j < pg_list_count(arena, lists[which]); j++) {
                     pg_id operand = pg_list_ids(arena, lists[which])[j];
-                    saved[n++] = (saved_grad){operand, arena->nodes[operand].grad};
+                    saved[n++] = (pg_saved_grad){operand, arena->nodes[operand].grad};
                 }
         } else {
-            saved[n++] = (saved_grad){node->a, arena->nodes[node->a].grad};
-            saved[n++] = (saved_grad){node->b, arena->nodes[node->b].grad};
+            saved[n++] = (pg_saved_grad){node->a, arena->nodes[node->a].grad};
+            saved[n++] = (pg_saved_grad){node->b, arena->nodes[node->b].grad};
         }
     }
     sweep->saved = saved;
@@ -691,7 +676,7 @@ static int sweep_buffer(pg_sweep *sweep) {
 }
 
 /* The scratch kept for the next sweep is the larger one, unless it is very large. */
-static void return_buffer(pg_sweep *sweep) {
+void pg_sweep_give_back(pg_sweep *sweep) {
     pg_arena *arena = sweep->arena;
     if (sweep->capacity <= PG_KEEP_SCRATCH && sweep->capacity > arena->scratch_capacity) {
         free(arena->scratch);
@@ -702,15 +687,21 @@ static void return_buffer(pg_sweep *sweep) {
     }
 }
 
-static int sweep_begin(pg_sweep *sweep) {
-    pg_arena *arena = sweep->arena;
+int pg_sweep_order(pg_sweep *sweep) {
     int status = sweep_buffer(sweep);
     if (status != PG_OK) return status;
-    next_epoch(arena);
-    sweep->position = depth_first_order(arena, sweep->root, sweep->order, sweep->capacity);
+    pg_next_epoch(sweep->arena);
+    sweep->position = depth_first_order(sweep->arena, sweep->root, sweep->order, sweep->capacity);
+    return PG_OK;
+}
+
+static int sweep_begin(pg_sweep *sweep) {
+    pg_arena *arena = sweep->arena;
+    int status = pg_sweep_order(sweep);
+    if (status != PG_OK) return status;
     if (any_hook(arena, sweep->order, sweep->position)) status = save_grads(sweep, sweep->position);
     if (status != PG_OK) {
-        return_buffer(sweep);
+        pg_sweep_give_back(sweep);
         return status;
     }
     arena->nodes[sweep->root].refs++;
@@ -767,7 +758,7 @@ pg_result pg_sweep_end(pg_sweep *sweep, int failed) {
     enter(arena);
     if (failed)
         for (uint64_t i = 0; i < sweep->saved_count; i++) arena->nodes[sweep->saved[i].id].grad = sweep->saved[i].grad;
-    return_buffer(sweep);
+    pg_sweep_give_back(sweep);
     pg_unref(arena, sweep->root);
     pg_result result = aftermath(arena);
     free(sweep->saved);

@@ -122,4 +122,29 @@ pg_result pg_apply_logsumexp(pg_arena *arena, const pg_id *x, size_t n);
 pg_result pg_apply_dot(pg_arena *arena, const pg_id *w, const pg_id *x, size_t n, pg_id bias);
 pg_result pg_apply_user(pg_arena *arena, double data, const pg_id *operands, size_t n);
 
+/* ---- reverse mode: what graph.c and towards.c share ---- */
+
+typedef struct {
+    pg_id id;
+    double grad;
+} pg_saved_grad;
+
+struct pg_sweep {
+    pg_arena *arena;
+    pg_id root;
+    uint16_t epoch;  /* of a sweep towards some nodes: the mark of those that lead to them; else 0 */
+    uint32_t *order; /* nodes that have a step to take, operands first */
+    uint64_t capacity;
+    uint64_t position; /* order[position - 1] is next; runs down to 0 */
+    pg_saved_grad *saved; /* every gradient the sweep may change, if it may be put back; else NULL */
+    uint64_t saved_count;
+};
+
+/* The nodes under the root that have a step to take: sets order, capacity, position. */
+int pg_sweep_order(pg_sweep *sweep);
+/* What pg_sweep_order took, back to the arena. */
+void pg_sweep_give_back(pg_sweep *sweep);
+/* A mark that no node has. */
+void pg_next_epoch(pg_arena *arena);
+
 #endif

@@ -168,7 +168,7 @@ PG_INLINE PyObject *wrap(pg_result made) {
 extern PyObject *arrays;
 enum array_function {
     F_BINARY, F_COMPARE, F_CONSTANT, F_CONTRIBUTIONS, F_DOT_OF, F_LOGSUMEXP_OF, F_NDARRAY, F_NO_FLOAT, F_ONES, F_OWN_GRAD,
-    F_POWER, F_QUIET, F_REPLACEMENT, F_SHOWN, F_SUM_OF, F_UNARY, FUNCTION_COUNT
+    F_POWER, F_QUIET, F_REPLACEMENT, F_SHOWN, F_SUM_OF, F_TOWARDS, F_UNARY, FUNCTION_COUNT
 };
 PyObject *array_function(enum array_function which);
 /* The arguments end at the first NULL. */
@@ -189,7 +189,8 @@ PyObject *value_subscript(PyObject *self, PyObject *key);
 PyObject *get_conversion(PyObject *self, void *unused);
 PyObject *rule_attribute(handle *self, const char *which);
 
-/* Gradients of arrays that a sweep has changed, as they were; and the context in which NumPy does not warn, once entered. */
+/* Gradients of arrays that a sweep has changed, as they were; the context in which NumPy does not warn, once entered; and
+ * the sweep, if it is one towards some nodes only. */
 typedef struct {
     handle *self;
     PyObject *grad;
@@ -201,9 +202,13 @@ typedef struct {
     size_t count, capacity;
     PyObject *quiet;
     uint8_t everything; /* every array of the graph is in it */
+    pg_sweep *towards;
 } sweep_log;
 
-int start_root(sweep_log *log, handle *root);
+/* Sets the gradient of an array to seed; to ones for NULL. */
+int start_root(sweep_log *log, handle *root, PyObject *seed);
+/* The gradients of arrays in the reach of log->towards, into the log. */
+int set_grads_aside(sweep_log *log);
 int log_everything(sweep_log *log, pg_sweep *sweep);
 int rule_step(sweep_log *log, handle *self);
 /* Leaves that context. -1 with an error set if that failed; an error that was set before is kept. */

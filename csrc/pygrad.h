@@ -192,6 +192,12 @@ pg_id pg_sweep_array(pg_sweep *sweep, uint64_t *position);
 /* Ends and frees it. failed != 0, for a hook that failed: the gradients of the graph under root are put back to
  * what they were before pg_sweep_new. (A sweep that meets no hook cannot fail, and keeps nothing to put back.) Result as pg_release. */
 pg_result pg_sweep_end(pg_sweep *sweep, int failed);
+/* As pg_sweep_new, for the derivatives of root by n inputs, any nodes: only nodes on a way from root to an input take their
+ * step, and all gradients in their reach are 0 at the start, but for root's, which is 1. pg_sweep_end(sweep, 1), and it must
+ * be 1, puts back what they were. used[i]: gets 1 if root depends on inputs[i] or is it, else 0. */
+pg_sweep *pg_sweep_towards(pg_arena *arena, pg_id root, const pg_id *inputs, size_t n, unsigned char *used, int *status);
+/* Of such a sweep: 0 if the node leads to no input, so that its gradient need not be worked out. */
+int pg_sweep_needs(pg_sweep *sweep, pg_id id);
 
 /* ---- parameters: many nodes at once ----
  *

@@ -165,13 +165,64 @@ static PyObject *value_backward(PyObject *self, PyObject *unused) {
     pg_sweep *sweep = pg_sweep_new(arena, ID(self), &status);
     if (!sweep) return raise_status(status, PG_OP_LEAF, 0.0, 0.0);
     sweep_log log = {.count = 0};
-    status = PG_UNLIKELY(holds_array(self)) ? start_root(&log, (handle *)self) : 0;
+    status = PG_UNLIKELY(holds_array(self)) ? start_root(&log, (handle *)self, NULL) : 0;
     for (pg_id id; status == 0 && (id = pg_sweep_run(sweep)) != PG_NONE;) status = call_hook(id, &log, sweep);
     if (PG_UNLIKELY(log.entries || log.quiet)) status = end_log(&log, status);
     arena->unpinned |= (pg_sweep_end(sweep, status < 0) & PG_AFTER_UNPINNED) != 0;
     if (PG_UNLIKELY(arena->limbo != PG_NONE || arena->unpinned)) settle();
     if (status < 0) return NULL;
     Py_RETURN_NONE;
+}
+
+/* The gradient that a sweep gave a Value, a float or an array of its own; None if the root does not depend on it. */
+static PyObject *found_grad(PyObject *value, int used) {
+    if (used) return holds_array(value) ? array_grad((handle *)value) : PyFloat_FromDouble(NODE(value)->grad);
+    Py_RETURN_NONE;
+}
+
+static PyObject *found_grads(PyObject *inputs, const unsigned char *used) {
+    Py_ssize_t count = PyTuple_Size(inputs);
+    PyObject *grads = PyList_New(count);
+    for (Py_ssize_t i = 0; grads && i < count; i++) {
+        PyObject *grad = found_grad(PyTuple_GetItem(inputs, i), used[i]);
+        if (!grad || PyList_SetItem(grads, i, grad) < 0) Py_CLEAR(grads);
+    }
+    return grads;
+}
+
+static pg_sweep *sweep_towards(PyObject *root, PyObject *inputs, unsigned char *used) {
+    operand_list list;
+    int status, quick = operands_quick(&list, inputs);
+    if (quick == 0) PyErr_SetString(PyExc_TypeError, "_gradients: inputs must be Values");
+    if (quick <= 0) return NULL;
+    pg_sweep *sweep = pg_sweep_towards(arena, ID(root), list.ids, list.count, used, &status);
+    operands_drop(&list);
+    if (!sweep) (void)raise_status(status, PG_OP_LEAF, 0.0, 0.0);
+    return sweep;
+}
+
+/* _gradients(root, seed, inputs): see pygrad/derivatives.py */
+static PyObject *value_gradients(PyObject *unused, PyObject *args) {
+    (void)unused;
+    PyObject *root, *seed, *inputs, *grads = NULL;
+    if (!PyArg_ParseTuple(args, "O!OO!:_gradients", value_type, &root, &seed, &PyTuple_Type, &inputs)) return NULL;
+    unsigned char *used = PyMem_Malloc((size_t)PyTuple_Size(inputs) + 1);
+    if (!used) return PyErr_NoMemory();
+    sweep_log log = {.towards = sweep_towards(root, inputs, used)};
+    if (log.towards) {
+        int status = set_grads_aside(&log);
+        if (!holds_array(root)) NODE(root)->grad = PyFloat_AsDouble(seed);
+        else if (status == 0) status = start_root(&log, (handle *)root, seed);
+        if (PyErr_Occurred()) status = -1;
+        for (pg_id id; status == 0 && (id = pg_sweep_run(log.towards)) != PG_NONE;) status = call_hook(id, &log, log.towards);
+        if (status == 0) grads = found_grads(inputs, used);
+        (void)end_log(&log, -1); /* all is as before, whether it went well or not */
+        arena->unpinned |= (pg_sweep_end(log.towards, 1) & PG_AFTER_UNPINNED) != 0;
+        if (PG_UNLIKELY(arena->limbo != PG_NONE || arena->unpinned)) settle();
+        if (PyErr_Occurred()) Py_CLEAR(grads);
+    }
+    PyMem_Free(used);
+    return grads;
 }
 
 /* ---- the rest of the object ---- */
@@ -254,6 +305,7 @@ static PyMethodDef methods[] = {
     {"backward", value_backward, METH_NOARGS,
      "backward($self, /)\n--\n\n"
      "Sets this node's gradient to 1 and adds to the gradient of every node it depends on."},
+    {"_gradients", value_gradients, METH_VARARGS | METH_STATIC, NULL},
     {"_as_operands", value_operands, METH_VARARGS | METH_STATIC, NULL},
     {"_layers", value_layers, METH_O | METH_STATIC, NULL},
     {"_state", value_state, METH_NOARGS, NULL},

@@ -19,7 +19,8 @@ static const char *const function_names[FUNCTION_COUNT] = {
     [F_NDARRAY] = "ndarray",         [F_NO_FLOAT] = "no_float",         [F_ONES] = "ones",
     [F_OWN_GRAD] = "own_grad",
     [F_POWER] = "power",             [F_QUIET] = "quiet",               [F_REPLACEMENT] = "replacement",
-    [F_SHOWN] = "shown",             [F_SUM_OF] = "sum_of",             [F_UNARY] = "unary"};
+    [F_SHOWN] = "shown",             [F_SUM_OF] = "sum_of",             [F_TOWARDS] = "towards",
+    [F_UNARY] = "unary"};
 
 /* Borrowed; NULL with an error set. */
 PyObject *array_function(enum array_function which) {
@@ -351,11 +352,26 @@ static int put_grad(sweep_log *log, handle *self, PyObject *grad, int shared) {
     return 0;
 }
 
-int start_root(sweep_log *log, handle *root) {
+int start_root(sweep_log *log, handle *root, PyObject *seed) {
+    if (seed) {
+        Py_INCREF(seed);
+        return put_grad(log, root, seed, 1);
+    }
     PyObject *data = array_data(root);
     PyObject *one = call_arrays(F_ONES, data, NULL, NULL);
     Py_DECREF(data);
     return put_grad(log, root, one, 0);
+}
+
+int set_grads_aside(sweep_log *log) {
+    int status = 0;
+    uint64_t position = 0;
+    for (pg_id id; status == 0 && (id = pg_sweep_array(log->towards, &position)) != PG_NONE;) {
+        PyObject *owner = handle_of(id);
+        status = owner ? log_grad(log, (handle *)owner) : -1;
+        Py_XDECREF(owner);
+    }
+    return status;
 }
 
 static int accumulate(sweep_log *log, PyObject *operand, PyObject *c) {
@@ -429,13 +445,39 @@ static int hand_on(sweep_log *log, handle *self, PyObject *parts) {
     return status < 0 ? (raise_status((int)status, PG_OP_ARRAY, 0.0, 0.0), -1) : 0;
 }
 
+/* A new tuple of bools: which operands lead to what the sweep is towards. */
+static PyObject *needed(pg_sweep *sweep, PyObject *operands) {
+    Py_ssize_t count = PyTuple_Size(operands);
+    PyObject *flags = PyTuple_New(count);
+    for (Py_ssize_t i = 0; flags && i < count; i++)
+        if (PyTuple_SetItem(flags, i, PyBool_FromLong(pg_sweep_needs(sweep, ID(PyTuple_GetItem(operands, i))))) < 0)
+            Py_CLEAR(flags);
+    return flags;
+}
+
+/* The record of a rule's node, for log->towards without the operands that lead nowhere. */
+static PyObject *record_of(const sweep_log *log, PyObject *record, PyObject *operands) {
+    if (PG_LIKELY(!log->towards)) {
+        Py_INCREF(record);
+        return record;
+    }
+    PyObject *flags = needed(log->towards, operands);
+    PyObject *narrowed = flags ? call_arrays(F_TOWARDS, record, flags, NULL) : NULL;
+    Py_XDECREF(flags);
+    return narrowed;
+}
+
 /* The derivative step of a node that a rule computed. */
 int rule_step(sweep_log *log, handle *self) {
     traced *held = traced_of(self);
-    PyObject *record = held->record, *operands = held->operands, *function = array_function(F_CONTRIBUTIONS);
+    PyObject *operands = held->operands, *function = array_function(F_CONTRIBUTIONS);
     if (!function || be_quiet(log) < 0) return -1;
-    Py_INCREF(record);
     Py_INCREF(operands);
+    PyObject *record = record_of(log, held->record, operands);
+    if (!record) {
+        Py_DECREF(operands);
+        return -1;
+    }
     held->shared = 1; /* operands may get the gradient's very array, or views of it */
     PyObject *z = number_or(self, held->data, NODE(self)->data), *g = number_or(self, held->grad, NODE(self)->grad);
     PyObject *parts = z && g ? PyObject_CallFunctionObjArgs(function, record, operands, z, g, NULL) : NULL;

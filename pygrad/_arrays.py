@@ -203,11 +203,11 @@ def fitted(c: Any, x: Any) -> Any:
     if type(c) is not np.ndarray:
         c = np.asarray(c, x.dtype)
     if c.shape != x.shape:
-        c = _of_shape(c, x.shape)
+        c = of_shape(c, x.shape)
     return c if c.dtype is x.dtype else c.astype(x.dtype, copy=False)
 
 
-def _of_shape(c: Any, shape: tuple[int, ...]) -> Any:
+def of_shape(c: Any, shape: tuple[int, ...]) -> Any:
     """c (an ndarray or a Value) summed to a shape that broadcasts to c's, or broadcast to a larger one."""
     added = c.ndim - len(shape)
     if added > 0 and type(c) is np.ndarray and c.shape[added:] == shape:
@@ -253,10 +253,16 @@ def _wanted(c: Any, x: Any) -> Any:
     return None if c is None else fitted(c, x)
 
 
-def step(v: Any) -> None:
-    """The derivative step of a node that a rule computed."""
+def towards(record: Record, needs: Sequence[bool]) -> Record:
+    """The record without the operands that do not need a gradient."""
+    rule, options, wanted = record
+    return record if all(needs) else (rule, options, tuple(w and n for w, n in zip(wanted, needs)))
+
+
+def step(v: Any, record: Record | None = None) -> None:
+    """The derivative step of a node that a rule computed. record: by default the node's own."""
     operands = v.operands
-    parts = contributions(v._record, operands, v.data, v._raw_grad)
+    parts = contributions(record or v._record, operands, v.data, v._raw_grad)
     if isinstance(parts, bytes):
         v._hand_on(parts)
         return

@@ -13,7 +13,7 @@ import cffi
 
 CSRC = "csrc"  # relative to setup.py, as setuptools wants it
 HEADERS = ["arena.h", "graph.h", "guard.h", "handle.h", "lock.h", "native.h", "ops.h", "pygrad.h"]
-LIBRARY = ["arena.c", "graph.c", "layers.c", "optim.c"]
+LIBRARY = ["arena.c", "graph.c", "layers.c", "optim.c", "towards.c"]
 BINDING = [
     "handle.c", "value.c", "value_array.c", "value_attributes.c", "value_making.c", "value_nary.c", "value_network.c",
 ]  # fmt: skip

@@ -591,6 +591,44 @@ class Value(Surface, Updates):
             if after:
                 _settle(after)
 
+    @staticmethod
+    def _gradients(root: Value, seed: Any, inputs: tuple[Value, ...]) -> list[Any]:
+        """The derivatives of root by nodes, times seed: a float, or an array of its own; None if it does not depend on
+        that one. Changes no gradient, but while it runs, and so do closures then."""
+        status, used = ffi.new("int *"), ffi.new("unsigned char[]", len(inputs) + 1)
+        sweep = lib.pg_sweep_towards(_arena, root._id, [x._id for x in inputs], len(inputs), used, status)
+        if sweep == ffi.NULL:
+            _raise_if(status[0])
+        log: list[tuple[_Traced, Any, bool]] = []
+        try:
+            for v in _arrays_of(sweep):
+                held = v._traced
+                log.append((held, held.grad, held.shared))
+                held.grad, held.shared = None, False
+            root_held = _array_of(root)
+            if root_held:
+                root_held.grad, root_held.shared = seed, True
+            else:
+                lib.pg_set_grad(_arena, root._id, seed)
+            while node := lib.pg_sweep_run(sweep):
+                v = _handle_of(node)
+                if v._record is None or v._traced.hook:
+                    _log_grads(log, v._traced.operands)
+                    v._backward()
+                else:
+                    v._step_towards([lib.pg_sweep_needs(sweep, x._id) for x in v._traced.operands])
+            return [x.grad if u else None for x, u in zip(inputs, used)]
+        finally:
+            for held, grad, shared in reversed(log):
+                held.grad, held.shared = grad, shared
+            after = lib.pg_sweep_end(sweep, 1)
+            if after:
+                _settle(after)
+
+    def _step_towards(self, needs: list[int]) -> None:
+        with arrays.quiet():
+            arrays.step(self, arrays.towards(self._record, needs))
+
     # ---- the rest of the object ----
 
     def __repr__(self) -> str:

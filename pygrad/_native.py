@@ -55,6 +55,7 @@ def _install() -> None:
     if lib.pg_python_install(id(sys.modules[__name__])) != 0:
         raise ImportError("the native handle could not be installed; the cause was printed above")
     recording.listeners.append(Value._suspend)
+    Value._suspend(recording.suspended)  # it may be loaded within no_grad()
     Value._pygrad_backend = "c"
     Value._plain = Value
     Value.__name__ = "Value"  # in errors too; its __module__ stays pygrad.engine

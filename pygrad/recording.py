@@ -17,6 +17,11 @@ _lock = threading.Lock()
 
 class _Depth(threading.local):
     blocks = 0
+    """How many no_grad() blocks of this thread are open, since the last enable_grad()."""
+
+    def __init__(self) -> None:
+        self.outer: list[int] = []
+        """The same outside of each enable_grad() that is open."""
 
 
 _depth = _Depth()
@@ -42,7 +47,8 @@ def _change(by: int) -> None:
 class no_grad(ContextDecorator):  # noqa: N801  # called like a function, and named as in torch
     """Within it, what this thread computes is not recorded: results are leaves, and no graph is kept.
 
-    A context manager, and a decorator. May be nested. `Value(data, children, op)` records even here.
+    A context manager, and a decorator of functions (not of generators, whose body runs later). May be nested.
+    `Value(data, children, op)` records even here.
 
     >>> from pygrad import Value
     >>> x = Value(3.0)
@@ -59,3 +65,19 @@ class no_grad(ContextDecorator):  # noqa: N801  # called like a function, and na
     def __exit__(self, *error: object) -> None:
         _depth.blocks -= 1
         _change(-1)
+
+
+class enable_grad(ContextDecorator):  # noqa: N801  # as no_grad
+    """Within it, this thread records what it computes, also inside no_grad(): pygrad.hessian must.
+
+    A context manager, and a decorator. May be nested.
+    """
+
+    def __enter__(self) -> None:
+        _depth.outer.append(_depth.blocks)
+        _change(-_depth.blocks)
+        _depth.blocks = 0
+
+    def __exit__(self, *error: object) -> None:
+        _depth.blocks = _depth.outer.pop()
+        _change(_depth.blocks)

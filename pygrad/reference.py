@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from . import _checks, _ieee, recording
-from ._graph import topological_order
+from ._graph import leading_to, topological_order
 from ._lazy import arrays
 from ._surface import Surface
 from ._updates import Updates
@@ -363,6 +363,30 @@ class Value(Surface, Updates):
             for v, grad, shared in before:
                 v._grad, v._shared = grad, shared
             raise
+
+    @staticmethod
+    def _gradients(root: Value, seed: Any, inputs: tuple[Value, ...]) -> list[Any]:
+        """The derivatives of root by nodes, times seed: a float, or an array of its own; None if it does not depend on
+        that one. Changes no gradient, but while it runs, and so do closures then."""
+        steps, leading = leading_to(inputs, root)
+        reached = {id(x): x for _, operands in steps for x in operands} | {id(root): root}
+        before = [(v, v._grad, v._shared) for v in reached.values()]
+        for v in reached.values():
+            v._grad, v._shared = 0.0 if type(v._value) is float else None, False
+        root._grad, root._shared = seed, type(root._value) is not float
+        try:
+            for v, operands in reversed(steps):
+                if v._hook is not None:
+                    v._hook()
+                elif v._record is not None:
+                    with arrays.quiet():
+                        arrays.step(v, arrays.towards(v._record, [id(x) in leading for x in operands]))
+                else:
+                    v._step()
+            return [x.grad if id(x) in leading else None for x in inputs]
+        finally:
+            for v, grad, shared in before:
+                v._grad, v._shared = grad, shared
 
     # ---- the rest of the object ----
 
