@@ -54,20 +54,25 @@ PG_INLINE PyObject *of_values(int op, PyObject *x, PyObject *y) {
     return PG_LIKELY(made >= 0) ? wrap(made) : failed(made, op, x, y, 0.0, 0);
 }
 
+/* Whether an operand, no Value, is for the rules of arrays to convert: it stands beside an array, and is no plain number. */
+PG_INLINE int is_for_array(PyObject *value, PyObject *operand) {
+    return !PyFloat_CheckExact(operand) && holds_array(value) && !PyLong_CheckExact(operand);
+}
+
 /* A number slot: at least one of x and y is a Value. */
 PG_INLINE PyObject *binary(int op, PyObject *x, PyObject *y) {
     double number;
     if (PG_LIKELY(is_value(x))) {
         if (PG_LIKELY(is_value(y))) return of_values(op, x, y);
+        if (is_for_array(x, y)) return of_array(op, x, y);
         int known = operand_number(y, &number);
         if (PG_LIKELY(known > 0)) return with_number(op, x, number, 0);
         if (known < 0) return NULL;
-        if (holds_array(x)) return of_array(op, x, y);
     } else {
+        if (is_for_array(y, x)) return of_array(op, x, y);
         int known = operand_number(x, &number);
         if (PG_LIKELY(known > 0)) return with_number(op, y, number, 1);
         if (known < 0) return NULL;
-        if (holds_array(y)) return of_array(op, x, y);
     }
     Py_INCREF(Py_NotImplemented);
     return Py_NotImplemented;
@@ -76,10 +81,10 @@ PG_INLINE PyObject *binary(int op, PyObject *x, PyObject *y) {
 static PyObject *power(PyObject *x, PyObject *y) {
     double exponent;
     if (!is_value(x) || is_value(y)) return binary(PG_OP_POW, x, y);
+    if (is_for_array(x, y)) return of_array(PG_OP_POW, x, y);
     int known = operand_number(y, &exponent);
     if (known > 0) return with_constant(PG_OP_POW_CONST, x, exponent);
     if (known < 0) return NULL;
-    if (holds_array(x)) return of_array(PG_OP_POW, x, y);
     Py_INCREF(Py_NotImplemented);
     return Py_NotImplemented;
 }

@@ -239,7 +239,12 @@ PyObject *array_grad(handle *self) {
     return held->grad;
 }
 
-int set_array(handle *self, PyObject *given, int grad) {
+/* As zeros a gradient is not kept at all. */
+static int is_zero(PyObject *given) {
+    return (PyFloat_CheckExact(given) || PyLong_CheckExact(given)) && PyObject_IsTrue(given) == 0;
+}
+
+static int replace_array(handle *self, PyObject *given, int grad) {
     PyObject *what = PyUnicode_FromString(grad ? "grad" : "data"), *data = array_data(self);
     PyObject *array = what ? call_arrays(F_REPLACEMENT, given, data, what) : NULL;
     Py_XDECREF(what);
@@ -249,6 +254,17 @@ int set_array(handle *self, PyObject *given, int grad) {
     PyObject **place = grad ? &held->grad : &held->data, *before = *place;
     *place = array;
     if (grad) held->shared = 0;
+    Py_XDECREF(before);
+    return 0;
+}
+
+int set_array(handle *self, PyObject *given, int grad) {
+    traced *held = traced_of(self);
+    if (given == (grad ? held->grad : held->data)) return 0; /* after p.data -= ... */
+    if (!grad || !is_zero(given)) return replace_array(self, given, grad);
+    PyObject *before = held->grad;
+    held->grad = NULL;
+    held->shared = 0;
     Py_XDECREF(before);
     return 0;
 }

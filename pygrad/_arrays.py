@@ -67,11 +67,13 @@ def _not_real(x: Any, array: Array, what: str) -> TypeError:
     return TypeError(f"{what} must be real numbers, not {type(x).__name__} of {array.dtype}")
 
 
-def replacement(x: Any, current: Array, what: str) -> Array:
+def replacement(x: Any, current: Array, what: str) -> Array | None:
     """What to keep when `data` or `grad` of an array Value is set: the array itself where shape and dtype fit.
 
-    A number is taken as a gradient for every entry. Raises TypeError or ValueError that names both shapes.
+    A number is taken as a gradient for every entry; 0 as none. Raises TypeError or ValueError that names both shapes.
     """
+    if what == "grad" and type(x) in (int, float) and x == 0:
+        return None
     array = _real(x, what)
     if array.shape != current.shape:
         if array.ndim == 0 and what == "grad":
