@@ -1,7 +1,8 @@
 /* handle.h: what the files of the native `Value` share: the handle itself, and the functions every operation runs through.
  *
  * Internal to the binding: handle.c (lifetime of handles, errors, numbers), value.c (the type and its operators),
- * value_array.c, value_nary.c, value_network.c, value_attributes.c, value_making.c. They alone include Python.h (limited API, 3.10 on).
+ * value_array.c, value_nary.c, value_network.c, value_parameters.c, value_attributes.c, value_making.c. They alone include
+ * Python.h (limited API, 3.10 on).
  * Together they do what pygrad/_handle.py does in Python, with the same results; what is rare, or the same on every
  * backend, is left to the Python functions that pg_python_install is given. Every function runs with the GIL held,
  * which guards the arena too.
@@ -286,5 +287,6 @@ PyObject *value_grad_norm(PyObject *unused, PyObject *token);
 PyObject *value_scale_grads(PyObject *unused, PyObject *args);
 PyObject *value_clamp_grads(PyObject *unused, PyObject *args);
 PyObject *value_optimise(PyObject *unused, PyObject *args);
+PyObject *value_optimise_arrays(PyObject *unused, PyObject *args);
 
 #endif

@@ -222,6 +222,10 @@ pg_result pg_clamp_grads(pg_arena *arena, const pg_id *ids, size_t n, double lim
  * many numbers as the rule has, of any value. state: pg_rule_slots arrays of n numbers, one behind the other, all 0
  * before the first step; NULL if there are none. PG_ERR_OP for an unknown rule. */
 pg_result pg_optimise(pg_arena *arena, int rule, const pg_id *ids, size_t n, const double *settings, double *state);
+/* The same for n numbers and gradients in the caller's memory: no arena, no lock. grads: NULL if all are 0; data itself, or
+ * memory that does not overlap it. n = 0 does nothing, and every pointer may be NULL then. */
+pg_result pg_optimise_array(int rule, double *data, const double *grads, size_t n, const double *settings,
+                            double *state);
 /* How many numbers a parameter's state has under these settings: 0 to 3; 0 for an unknown rule. */
 size_t pg_rule_slots(int rule, const double *settings);
 /* NULL if there is no such rule. Static memory. */

@@ -324,6 +324,7 @@ static PyMethodDef methods[] = {
     {"_scale_grads", value_scale_grads, METH_VARARGS | METH_STATIC, NULL},
     {"_clamp_grads", value_clamp_grads, METH_VARARGS | METH_STATIC, NULL},
     {"_optimise", value_optimise, METH_VARARGS | METH_STATIC, NULL},
+    {"_optimise_arrays", value_optimise_arrays, METH_VARARGS | METH_STATIC, NULL},
     {"_trim", value_trim, METH_NOARGS | METH_STATIC, NULL},
     {"_array_node", (PyCFunction)(void (*)(void))value_array_node, METH_FASTCALL | METH_STATIC, NULL},
     {"_accumulate", value_accumulate, METH_O, NULL},

@@ -252,6 +252,7 @@ static int replace_array(handle *self, PyObject *given, int grad) {
     if (!array) return -1;
     traced *held = traced_of(self);
     PyObject **place = grad ? &held->grad : &held->data, *before = *place;
+    if (array == Py_None) Py_CLEAR(array); /* a gradient of zeros */
     *place = array;
     if (grad) held->shared = 0;
     Py_XDECREF(before);

@@ -1,4 +1,4 @@
-"""The mathematics of derivatives on arrays and graphs: what _ieee is for floats, under the same names.
+"""The mathematics of derivatives on arrays and graphs, and of optimisers' rules on arrays: what _ieee is for floats.
 
 Most names are NumPy's own functions: of ndarrays they give ndarrays, of Values a Value, by NumPy's protocols. The
 rest NumPy does not have, or not without overflow; of a Value they are its method. float32 gives float32. In place on
@@ -23,6 +23,7 @@ sin = np.sin
 cos = np.cos
 where = np.where
 equal = np.equal
+square_root = np.sqrt
 
 power = operator.pow
 """x ** y. The operator, for NumPy has short cuts for small constant exponents, and a graph an op of its own."""

@@ -16,6 +16,7 @@ HEADERS = ["arena.h", "graph.h", "guard.h", "handle.h", "lock.h", "native.h", "o
 LIBRARY = ["arena.c", "graph.c", "layers.c", "optim.c", "towards.c"]
 BINDING = [
     "handle.c", "value.c", "value_array.c", "value_attributes.c", "value_making.c", "value_nary.c", "value_network.c",
+    "value_parameters.c",
 ]  # fmt: skip
 
 # the binding needs CPython's limited API, which free-threaded CPython and PyPy do not have

@@ -35,6 +35,11 @@ def is_value(x: object) -> bool:
     return hasattr(type(x), "_pygrad_backend")
 
 
+def is_array_value(x: Any) -> bool:
+    """Whether x is a Value, of whichever backend, that holds an array."""
+    return is_value(x) and type(x.data) is not float
+
+
 def _is_number(x: object) -> bool:
     """Whether x is a real number: what has __float__, except text, complex numbers, Values, arrays of several."""
     if isinstance(x, (int, float)):

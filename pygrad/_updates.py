@@ -1,7 +1,8 @@
 """The rules of the optimisers in plain Python: the specification that csrc/optim.c equals to the last bit.
 
 A rule says where one parameter x goes, given its gradient g, the numbers the optimiser remembers of it, and the
-settings. The formulas are those of torch.optim. `Updates` applies them to many Values of the reference, and is what
+settings. The formulas are those of torch.optim. x, g and state are floats or arrays of one shape, and m is the
+mathematics for them: `_ieee` or `_array_math`. `Updates` applies the rules to many Values of the reference, and is what
 every backend offers, under these names, for many parameters at once; see pygrad/_parameters.py for its use.
 """
 
@@ -10,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ._ieee import divide, square_root
+from . import _ieee
 
-State = list[float]
-"""What the optimiser remembers of one parameter. A rule changes it in place."""
+State = list[Any]
+"""What the optimiser remembers of one parameter. A rule puts new numbers, or new arrays, in their places."""
 
 
 def sgd(
-    x: float, g: float, state: State, lr: float, momentum: float, nesterov: float, weight_decay: float
-) -> float:
+    m: Any, x: Any, g: Any, state: State, lr: float, momentum: float, nesterov: float, weight_decay: float
+) -> Any:
     """Gradient descent: x - lr g; with momentum (Polyak 1964) along v = momentum v + g instead of g, or, as
     Sutskever et al. 2013 put Nesterov's, along g + momentum v. weight_decay adds the gradient of
     weight_decay / 2 x**2."""
@@ -31,38 +32,38 @@ def sgd(
 
 
 def adam(
-    x: float, g: float, state: State,
+    m: Any, x: Any, g: Any, state: State,
     lr: float, beta1: float, beta2: float, eps: float, weight_decay: float, step: float,
-) -> float:  # fmt: skip
-    """Kingma and Ba, Adam, 2015, algorithm 1: averages m of g and v of g**2, corrected for their start at 0,
+) -> Any:  # fmt: skip
+    """Kingma and Ba, Adam, 2015, algorithm 1: averages of g, mean, and of g**2, square, corrected for their start at 0,
 
-        x - lr (m / (1 - beta1**step)) / (sqrt(v / (1 - beta2**step)) + eps),
+        x - lr (mean / (1 - beta1**step)) / (sqrt(square / (1 - beta2**step)) + eps),
 
     with the corrections taken out of the fraction, as the end of their section 2 has it. step: 1 for the first.
     weight_decay as for sgd."""
     if weight_decay != 0.0:
         g = g + weight_decay * x
-    m = state[0] = beta1 * state[0] + (1.0 - beta1) * g
-    v = state[1] = beta2 * state[1] + (1.0 - beta2) * (g * g)
-    root = square_root(1.0 - beta2**step)
+    mean = state[0] = beta1 * state[0] + (1.0 - beta1) * g
+    square = state[1] = beta2 * state[1] + (1.0 - beta2) * (g * g)
+    root = _ieee.square_root(1.0 - beta2**step)
     rate = lr * root / (1.0 - beta1**step)
-    return x - divide(rate * m, square_root(v) + eps * root)
+    return x - m.divide(rate * mean, m.square_root(square) + eps * root)
 
 
 def adamw(
-    x: float, g: float, state: State,
+    m: Any, x: Any, g: Any, state: State,
     lr: float, beta1: float, beta2: float, eps: float, weight_decay: float, step: float,
-) -> float:  # fmt: skip
+) -> Any:  # fmt: skip
     """Loshchilov and Hutter, Decoupled weight decay regularization, 2019: x shrinks by the factor
     1 - lr weight_decay, and then takes a step of Adam, whose gradient knows nothing of it."""
     x = x * (1.0 - lr * weight_decay)
-    return adam(x, g, state, lr, beta1, beta2, eps, 0.0, step)
+    return adam(m, x, g, state, lr, beta1, beta2, eps, 0.0, step)
 
 
 def rmsprop(
-    x: float, g: float, state: State,
+    m: Any, x: Any, g: Any, state: State,
     lr: float, alpha: float, eps: float, momentum: float, centered: float, weight_decay: float,
-) -> float:  # fmt: skip
+) -> Any:  # fmt: skip
     """Tieleman and Hinton, lecture 6.5, 2012: x - lr g / (sqrt(s) + eps), s the average of g**2. centered (Graves,
     Generating sequences with recurrent neural networks, 2013): s less the squared average of g. With
     momentum along v = momentum v + g / (sqrt(s) + eps). weight_decay as for sgd."""
@@ -72,7 +73,7 @@ def rmsprop(
     if centered:
         mean = state[-1] = alpha * state[-1] + (1.0 - alpha) * g
         variance = variance - mean * mean
-    g = divide(g, square_root(variance) + eps)
+    g = m.divide(g, m.square_root(variance) + eps)
     if momentum == 0.0:
         return x - lr * g
     v = state[1] = momentum * state[1] + g
@@ -82,7 +83,7 @@ def rmsprop(
 class Rule(NamedTuple):
     """A rule: what its settings are called, in order; what it remembers of a parameter under given settings."""
 
-    update: Callable[..., float]
+    update: Callable[..., Any]
     settings: tuple[str, ...]
     slots: Callable[..., tuple[str, ...]]
 
@@ -145,6 +146,13 @@ def need_settings(rule: str, expected: int, given: Sequence[float]) -> None:
     """Raises ValueError unless there are as many settings as the rule has."""
     if len(given) != expected:
         raise ValueError(f"the rule {rule!r} has {expected} settings, but got {len(given)}")
+
+
+def need_of_each(values: Sequence[Any], memory: Sequence[Any], grads: Sequence[Any] | None) -> None:
+    """Raises ValueError unless there are as many of memory, and of gradients, as Values."""
+    n = len(values)
+    if len(memory) != n or (grads is not None and len(grads) != n):
+        raise ValueError(f"_optimise_arrays: expected memory, and a gradient, for each of {n} Values")
 
 
 def bad_rule(rule: object) -> ValueError:
@@ -210,7 +218,7 @@ class Updates:
         total = 0.0
         for v in cls._values(token):
             total = total + v._grad * v._grad
-        return square_root(total)
+        return _ieee.square_root(total)
 
     @classmethod
     def _scale_grads(cls, token: Any, factor: float) -> None:
@@ -237,6 +245,21 @@ class Updates:
         numbers = memoryview(memory).cast("d")
         for i, v in enumerate(values):
             state = list(numbers[i::n]) if n else []
-            v._value = update(v._value, v._grad, state, *settings)
+            v._value = update(_ieee, v._value, v._grad, state, *settings)
             for k in range(count):
                 numbers[k * n + i] = state[k]
+
+    @classmethod
+    def _optimise_arrays(
+        cls,
+        rule: str,
+        values: tuple[Any, ...],
+        settings: tuple[float, ...],
+        memory: tuple[Any, ...],
+        grads: tuple[Any, ...] | None = None,
+    ) -> list[int]:
+        """The same for array Values, as far as there is a quick way: gives the places of those for which there is none,
+        and if there are any, nothing was done. memory: for each the state, an array of shape (slots, size). grads: an
+        array for each to use as its gradient, None for zeros; by default its own."""
+        need_of_each(values, memory, grads)
+        return list(range(len(values)))

@@ -1,7 +1,7 @@
 """Optimisers and gradient clipping, with torch.optim's names and formulas: SGD, Adam, AdamW, RMSprop.
 
 A step reads every parameter's `data` and `grad` as they are then and is one call into C, on `c` and `cffi`; so it
-mixes with loops that change them by hand. The formulas stand in _updates.py, the learning rates in schedules.py.
+mixes with loops that change them by hand. Array Values are moved in place, so others who hold their data see it. The formulas stand in _updates.py, the learning rates in schedules.py.
 There is one group of parameters, not torch's several: make an optimiser for each.
 """
 
@@ -64,7 +64,9 @@ def _checked_rate(lr: Any) -> Any:
 class Optimizer:
     """What the optimisers have in common: make an SGD, Adam, AdamW or RMSprop.
 
-    parameters: a list of Values of one backend, or a Module; the parameters it has now, in their order.
+    parameters: a list of Values of one backend, scalars and arrays, or a Module; the parameters it has now, in their
+    order. An array is changed in place if it can be written, and replaced otherwise; what is remembered of one of
+    float32 is float32 as well.
     lr: a number, or a schedule: a function of the step's number (see pygrad.schedules). May be assigned.
 
     A copy (copy.copy) moves the same parameters, with a state of its own; copy.deepcopy and pickle copy the parameters
@@ -93,7 +95,7 @@ class Optimizer:
         self._lr = _checked_rate(lr)
         self._steps = 0
         self._parameters = Parameters(parameters)
-        self._memory = bytearray(8 * len(self._slots()) * len(self._parameters))
+        self._memory = self._parameters.memory(len(self._slots()))
 
     # ---- what it is made of ----
 
@@ -136,7 +138,7 @@ class Optimizer:
         return tuple(float(named[name]) for name in RULES[self._rule].settings)
 
     def _slots(self) -> tuple[str, ...]:
-        """torch's names of what is remembered of a parameter, in the order in which _memory has it."""
+        """torch's names of what is remembered of a number, in the order in which _memory has it."""
         return RULES[self._rule].slots(*self._numbers(0.0))
 
     # ---- work ----
@@ -153,24 +155,24 @@ class Optimizer:
     # ---- saving ----
 
     def state_dict(self) -> dict[str, Any]:
-        """What load_state_dict takes: a dict of its own. All of it is JSON but 'state', whose arrays are float64, one
-        number a parameter.
+        """What load_state_dict takes: a dict of its own. All of it is JSON but 'state', whose arrays are float64, with one
+        number for each number of the parameters, in their order.
 
-        A schedule is saved as its config; any other function as None.
+        'parameters' says how many there are; where some hold arrays, it is a list that says of each what it holds. A
+        schedule is saved as its config; any other function as None.
         """
-        import numpy as np
-
         lr = self._lr
         if callable(lr):
             lr = lr.config() if isinstance(lr, schedules.Schedule) else None
-        arrays = np.frombuffer(bytes(self._memory)).reshape(-1, len(self._parameters))
+        slots = self._slots()
+        rows = self._parameters.recalled(self._memory, len(slots))
         return {
             "optimizer": type(self).__name__,
-            "parameters": len(self._parameters),
+            "parameters": self._parameters.described(),
             "steps": self._steps,
             "lr": lr,
             "settings": self.settings,
-            "state": {name: array.copy() for name, array in zip(self._slots(), arrays)},
+            "state": {name: row.copy() for name, row in zip(slots, rows)},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -181,32 +183,30 @@ class Optimizer:
         Raises TypeError or ValueError naming what does not fit; nothing has changed then.
         """
         state = _with_keys(state, "the state", ("optimizer", "parameters", "steps", "lr", "settings", "state"))
-        n = len(self._parameters)
         if state["optimizer"] != type(self).__name__:
             raise ValueError(f"the state is of {state['optimizer']!r}, but this is {type(self).__name__!r}")
-        if state["parameters"] != n:
-            raise ValueError(f"the state is of {state['parameters']!r} parameters, but there are {n}")
+        _check_same_parameters(state["parameters"], self._parameters.described())
         loaded = object.__new__(type(self))
         loaded._steps = _checks.size(state["steps"], "steps")
         loaded._settings = _checked(_with_keys(state["settings"], "settings", tuple(self._settings)))
         loaded._lr = self._lr if state["lr"] is None else _loaded_rate(state["lr"])
         names = loaded._slots()
         arrays = _with_keys(state["state"], "state", names)
-        memory = b"".join(_bytes_of(arrays[name], name, n) for name in names)
+        memory = self._parameters.remembered([_row(arrays[name], name, self._parameters.count) for name in names])
         self._steps, self._settings, self._lr = loaded._steps, loaded._settings, loaded._lr
-        self._memory = bytearray(memory)
+        self._memory = memory
 
     def __copy__(self) -> Self:
         new = object.__new__(type(self))
         new.__dict__.update(self.__dict__)
-        new._settings, new._memory = dict(self._settings), bytearray(self._memory)
+        new._settings, new._memory = dict(self._settings), self._memory.copied()
         return new
 
     def __repr__(self) -> str:
         settings = {"lr": self._lr, **self._settings}
-        n = len(self._parameters)
+        n, count = len(self._parameters), self._parameters.count
         return (
-            f"{type(self).__name__}({n} parameter{'s' if n != 1 else ''}, "
+            f"{type(self).__name__}({n} parameter{'s' if n != 1 else ''}{f' of {count} numbers' if count != n else ''}, "
             f"{', '.join(f'{name}={x!r}' for name, x in settings.items())})"
         )
 
@@ -224,13 +224,24 @@ def _loaded_rate(lr: Any) -> Any:
     return schedules.from_config(lr) if isinstance(lr, Mapping) else non_negative(lr, "lr")
 
 
-def _bytes_of(numbers: Any, name: str, n: int) -> bytes:
+def _check_same_parameters(given: Any, own: int | list[str]) -> None:
+    """Raises ValueError that names the first difference."""
+    counts = [len(x) if isinstance(x, (list, tuple)) else x for x in (given, own)]
+    if counts[0] != counts[1]:
+        raise ValueError(f"the state is of {counts[0]!r} parameters, but there are {counts[1]}")
+    of_each = [x if isinstance(x, (list, tuple)) else ["scalar"] * counts[1] for x in (given, own)]
+    for i, (saved, here) in enumerate(zip(*of_each)):
+        if saved != here:
+            raise ValueError(f"parameters[{i}] is {here}, but the state is of {saved!r} there")
+
+
+def _row(numbers: Any, name: str, n: int) -> Any:
     import numpy as np
 
     array = np.asarray(numbers)
     if array.dtype.kind not in "fiu" or array.shape != (n,):
         raise ValueError(f"state {name!r} must be {n} numbers, not {array.dtype} of shape {array.shape}")
-    return array.astype(np.float64).tobytes()
+    return array.astype(np.float64)
 
 
 # ---- the optimisers ----

@@ -1,5 +1,6 @@
 /* test_optim.c: many parameters in one call: their numbers and gradients, clipping, and the rules, each against its
- * formula written out for one parameter; counts around a block's length; ids of no node; nothing allocated.
+ * formula written out for one parameter; counts around a block's length; plain arrays against nodes; ids of no node;
+ * nothing allocated.
  *
  * The last bit, and every odd number, is compared with Python in tests/test_updates.py.
  */
@@ -185,6 +186,66 @@ static void test_rules(void) {
     }
 }
 
+/* ---- plain arrays ---- */
+
+typedef struct {
+    double before, data[MOST], between, grad[MOST], behind;
+} guarded;
+
+/* A plain array goes where nodes go, to the bit, and nothing beside it changes. zeros: without gradients. */
+static void test_array(size_t which, size_t n, int zeros) {
+    fixture f;
+    guarded a = {.before = 7.0, .between = 8.0, .behind = 9.0};
+    double settings[6], state[3 * MOST + 1] = {0.0}, read[MOST];
+    const size_t slots = cases[which].slots;
+    start(&f, n, 0);
+    memcpy(settings, cases[which].values, sizeof settings);
+    memcpy(a.data, f.data, sizeof a.data);
+    if (zeros) memset(f.grad, 0, sizeof f.grad);
+    CHECK_INT(pg_put_grads(f.arena, f.ids, n, f.grad), PG_OK);
+    memcpy(a.grad, f.grad, sizeof a.grad);
+    state[slots * n] = 5.0;
+    for (int step = 1; step <= 3; step++) {
+        if (cases[which].rule == PG_RULE_ADAM || cases[which].rule == PG_RULE_ADAMW) settings[5] = step;
+        CHECK_INT(pg_optimise(f.arena, cases[which].rule, f.ids, n, settings, f.state), PG_OK);
+        CHECK_INT(pg_optimise_array(cases[which].rule, a.data, zeros ? NULL : a.grad, n, settings, state), PG_OK);
+    }
+    CHECK_INT(pg_get_data(f.arena, f.ids, n, read), PG_OK);
+    CHECK(memcmp(read, a.data, n * sizeof *read) == 0);
+    CHECK(memcmp(a.data + n, f.data + n, (MOST - n) * sizeof *read) == 0);
+    CHECK(memcmp(a.grad, f.grad, sizeof a.grad) == 0);
+    CHECK(memcmp(state, f.state, slots * n * sizeof *state) == 0 && state[slots * n] == 5.0);
+    CHECK(a.before == 7.0 && a.between == 8.0 && a.behind == 9.0);
+    pg_arena_free(f.arena);
+}
+
+static void test_arrays(void) {
+    const size_t counts[] = {1, 127, 128, 129, 256, 300};
+    for (size_t which = 0; which < sizeof cases / sizeof *cases; which++)
+        for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+            for (int zeros = 0; zeros < 2; zeros++) test_array(which, counts[i], zeros);
+}
+
+/* The gradients may be the data themselves. */
+static void test_array_along_itself(void) {
+    double x[MOST], y[MOST], g[MOST], state[MOST] = {0.0}, other[MOST] = {0.0};
+    const double settings[] = {0.1, 0.5, 1.0, 0.3};
+    for (size_t i = 0; i < MOST; i++) x[i] = y[i] = g[i] = (double)i - 100.0;
+    CHECK_INT(pg_optimise_array(PG_RULE_SGD, x, g, MOST, settings, state), PG_OK);
+    CHECK_INT(pg_optimise_array(PG_RULE_SGD, y, y, MOST, settings, other), PG_OK);
+    CHECK(memcmp(x, y, sizeof x) == 0 && memcmp(state, other, sizeof state) == 0 && x[0] != g[0]);
+}
+
+static void test_no_array(void) {
+    double x = 1.0, g = 1.0;
+    const double settings[6] = {0.1, 0.0, 0.0, 0.0, 0.0, 0.0};
+    for (int rule = 0; rule < 4; rule++) CHECK_INT(pg_optimise_array(rule, NULL, NULL, 0, NULL, NULL), PG_OK);
+    CHECK_INT(pg_optimise_array(-1, &x, &g, 1, settings, NULL), PG_ERR_OP);
+    CHECK_INT(pg_optimise_array(4, &x, &g, 1, settings, NULL), PG_ERR_OP);
+    CHECK_INT(pg_optimise_array(4, NULL, NULL, 0, NULL, NULL), PG_ERR_OP);
+    CHECK_SAME(x, 1.0);
+}
+
 /* ---- errors ---- */
 
 static pg_result call(int which, pg_arena *arena, const pg_id *ids, size_t n, double *numbers) {
@@ -239,6 +300,9 @@ static void test_nothing_is_allocated(void) {
     uint64_t bytes = check_stats(f.arena).bytes;
     pg_fail_allocation(1);
     for (int which = 0; which < CALLS; which++) CHECK_INT(call(which, f.arena, f.ids, MOST, f.state), PG_OK);
+    const double settings[6] = {0.1, 0.9, 0.5, 0.1, 0.1, 1.0};
+    for (int rule = 0; rule < 4; rule++)
+        CHECK_INT(pg_optimise_array(rule, f.data, f.grad, MOST, settings, f.state), PG_OK);
     CHECK(pg_leaf(f.arena, 1.0) > 0 && check_stats(f.arena).bytes == bytes);
     CHECK(pg_arena_new(0) == NULL); /* this is the allocation that fails */
     pg_fail_allocation(0);
@@ -249,6 +313,9 @@ int main(void) {
     test_numbers();
     test_clipping();
     test_rules();
+    test_arrays();
+    test_array_along_itself();
+    test_no_array();
     test_ids_of_no_node();
     test_nothing_is_allocated();
     return check_finish();
