@@ -43,7 +43,7 @@ const char *pg_status_text(int status) {
     case PG_ERR_ZERO_DIVISION: return "division by zero";
     case PG_ERR_OVERFLOW: return "result too large for a float";
     case PG_ERR_DOMAIN: return "math domain error";
-    case PG_ERR_ARRAY: return "an operand is an array";
+    case PG_ERR_ARRAY: return "an operand or parameter is an array";
     case PG_ERR_COMPLEX: return "a negative number to a fractional power is complex";
     default: return "unknown status";
     }

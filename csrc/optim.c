@@ -7,44 +7,55 @@
  * pygrad/_updates.py has the same rules in Python, one parameter at a time: the same operations in the same order, so
  * the same bits. Which rate a step has, and which parameters there are, is decided in Python.
  */
+#include "graph.h"
 #include "guard.h"
 
 #include <math.h>
 #include <string.h>
 
+/* PG_OK, having entered the arena, if all are nodes that hold a number; else why not. */
+static inline pg_result enter_with(pg_arena *arena, const pg_id *ids, size_t n) {
+    enter(arena);
+    for (size_t i = 0; i < n; i++) {
+        if (!pg_alive(arena, ids[i])) return leave(arena, PG_ERR_ID);
+        if (PG_UNLIKELY(pg_holds_array(arena, ids[i]))) return leave(arena, PG_ERR_ARRAY);
+    }
+    return PG_OK;
+}
+
 /* ---- numbers ---- */
 
 pg_result pg_get_data(pg_arena *arena, const pg_id *ids, size_t n, double *numbers) {
-    enter(arena);
-    if (!all_alive(arena, ids, n)) return leave(arena, PG_ERR_ID);
+    pg_result status = enter_with(arena, ids, n);
+    if (status != PG_OK) return status;
     for (size_t i = 0; i < n; i++) numbers[i] = arena->nodes[ids[i]].data;
     return leave(arena, PG_OK);
 }
 
 pg_result pg_get_grads(pg_arena *arena, const pg_id *ids, size_t n, double *numbers) {
-    enter(arena);
-    if (!all_alive(arena, ids, n)) return leave(arena, PG_ERR_ID);
+    pg_result status = enter_with(arena, ids, n);
+    if (status != PG_OK) return status;
     for (size_t i = 0; i < n; i++) numbers[i] = arena->nodes[ids[i]].grad;
     return leave(arena, PG_OK);
 }
 
 pg_result pg_put_data(pg_arena *arena, const pg_id *ids, size_t n, const double *numbers) {
-    enter(arena);
-    if (!all_alive(arena, ids, n)) return leave(arena, PG_ERR_ID);
+    pg_result status = enter_with(arena, ids, n);
+    if (status != PG_OK) return status;
     for (size_t i = 0; i < n; i++) arena->nodes[ids[i]].data = numbers[i];
     return leave(arena, PG_OK);
 }
 
 pg_result pg_put_grads(pg_arena *arena, const pg_id *ids, size_t n, const double *numbers) {
-    enter(arena);
-    if (!all_alive(arena, ids, n)) return leave(arena, PG_ERR_ID);
+    pg_result status = enter_with(arena, ids, n);
+    if (status != PG_OK) return status;
     for (size_t i = 0; i < n; i++) arena->nodes[ids[i]].grad = numbers[i];
     return leave(arena, PG_OK);
 }
 
 pg_result pg_zero_grads(pg_arena *arena, const pg_id *ids, size_t n) {
-    enter(arena);
-    if (!all_alive(arena, ids, n)) return leave(arena, PG_ERR_ID);
+    pg_result status = enter_with(arena, ids, n);
+    if (status != PG_OK) return status;
     for (size_t i = 0; i < n; i++) arena->nodes[ids[i]].grad = 0.0;
     return leave(arena, PG_OK);
 }
@@ -52,8 +63,8 @@ pg_result pg_zero_grads(pg_arena *arena, const pg_id *ids, size_t n) {
 /* ---- clipping ---- */
 
 pg_result pg_grad_norm(pg_arena *arena, const pg_id *ids, size_t n, double *norm) {
-    enter(arena);
-    if (!all_alive(arena, ids, n)) return leave(arena, PG_ERR_ID);
+    pg_result status = enter_with(arena, ids, n);
+    if (status != PG_OK) return status;
     double sum = 0.0;
     for (size_t i = 0; i < n; i++) {
         double g = arena->nodes[ids[i]].grad;
@@ -64,15 +75,15 @@ pg_result pg_grad_norm(pg_arena *arena, const pg_id *ids, size_t n, double *norm
 }
 
 pg_result pg_scale_grads(pg_arena *arena, const pg_id *ids, size_t n, double factor) {
-    enter(arena);
-    if (!all_alive(arena, ids, n)) return leave(arena, PG_ERR_ID);
+    pg_result status = enter_with(arena, ids, n);
+    if (status != PG_OK) return status;
     for (size_t i = 0; i < n; i++) arena->nodes[ids[i]].grad *= factor;
     return leave(arena, PG_OK);
 }
 
 pg_result pg_clamp_grads(pg_arena *arena, const pg_id *ids, size_t n, double limit) {
-    enter(arena);
-    if (!all_alive(arena, ids, n)) return leave(arena, PG_ERR_ID);
+    pg_result status = enter_with(arena, ids, n);
+    if (status != PG_OK) return status;
     for (size_t i = 0; i < n; i++) {
         double *g = &arena->nodes[ids[i]].grad;
         *g = *g > limit ? limit : *g < -limit ? -limit : *g;
@@ -266,8 +277,8 @@ static void run(int rule, const parameters *p, const double *settings) {
 pg_result pg_optimise(pg_arena *arena, int rule, const pg_id *ids, size_t n, const double *settings, double *state) {
     if (!is_rule(rule)) return PG_ERR_OP;
     if (n == 0) return PG_OK;
-    enter(arena);
-    if (!all_alive(arena, ids, n)) return leave(arena, PG_ERR_ID);
+    pg_result status = enter_with(arena, ids, n);
+    if (status != PG_OK) return status;
     const parameters p = {
         .nodes = arena->nodes, .ids = ids, .n = n, .state = state, .slots = pg_rule_slots(rule, settings)};
     run(rule, &p, settings);

@@ -34,7 +34,7 @@ typedef enum {
     PG_ERR_OVERFLOW = -6,      /* finite operands, infinite result, where Python raises OverflowError */
     PG_ERR_DOMAIN = -7,        /* an operand outside the function's domain */
     PG_ERR_COMPLEX = -8,       /* a negative base with a fractional exponent */
-    PG_ERR_ARRAY = -9          /* an operand is an array: the binding has the rules for those */
+    PG_ERR_ARRAY = -9          /* an operand or parameter is an array: the binding has the rules for those */
 } pg_status;
 
 #define PG_MAX_NODES (UINT32_C(1) << 30)
@@ -202,7 +202,7 @@ int pg_sweep_needs(pg_sweep *sweep, pg_id id);
 /* ---- parameters: many nodes at once ----
  *
  * ids: n ids, each of them once. All are looked at before anything is done: PG_ERR_ID if one names no live node,
- * and nothing has changed. n = 0 does nothing, and every pointer may be NULL then. The arrays of numbers are the
+ * PG_ERR_ARRAY if one holds an array, and nothing has changed. n = 0 does nothing, and every pointer may be NULL then. The arrays of numbers are the
  * caller's. Nothing is allocated. The lock is held from the first id to the last. PG_OK if all went well. */
 
 /* Writes n numbers. */

@@ -12,6 +12,7 @@
 /* ---- nodes: a token is a bytes object of ids ---- */
 
 static PyObject *done(pg_result status) {
+    if (status == PG_ERR_ARRAY) return PyErr_Format(PyExc_RuntimeError, "pygrad: %s", pg_status_text((int)status));
     if (status < 0) return raise_status((int)status, PG_OP_LEAF, 0.0, 0.0);
     Py_RETURN_NONE;
 }

@@ -142,7 +142,7 @@ class Updates:
         for i, v in enumerate(values):
             held = getattr(v, "_traced", None) if isinstance(v, cls) else None
             if held is None or held.data is None:
-                raise TypeError("_optimise_arrays: expected array Values of the same backend")
+                raise _updates.no_arrays()
             arguments = _arguments(held.data, grads[i] if grads else held.grad, memory[i], slots)
             if arguments is None:
                 others.append(i)

@@ -155,6 +155,11 @@ def need_of_each(values: Sequence[Any], memory: Sequence[Any], grads: Sequence[A
         raise ValueError(f"_optimise_arrays: expected memory, and a gradient, for each of {n} Values")
 
 
+def no_arrays() -> TypeError:
+    """The error for what are no array Values of the backend."""
+    return TypeError("_optimise_arrays: expected array Values of the same backend")
+
+
 def bad_rule(rule: object) -> ValueError:
     """The error for an unknown rule."""
     return ValueError(f"no rule is called {rule!r}")
@@ -177,14 +182,18 @@ class Updates:
 
     @classmethod
     def _ids(cls, values: Sequence[Any]) -> Any:
-        """The token. Raises TypeError for what is no Value of this backend."""
+        """The token. Raises TypeError for what is no scalar Value of this backend."""
         need_values(values, cls)
+        if any(type(v._value) is not float for v in values):
+            raise TypeError("_ids: expected scalar Values")
         return tuple(values)
 
     @classmethod
     def _values(cls, token: Any) -> tuple[Any, ...]:
         if not isinstance(token, tuple) or not all(isinstance(v, cls) for v in token):
             raise bad_token()
+        if any(type(v._value) is not float for v in token):
+            raise RuntimeError("pygrad: an operand or parameter is an array")
         return token
 
     @classmethod
@@ -262,4 +271,6 @@ class Updates:
         and if there are any, nothing was done. memory: for each the state, an array of shape (slots, size). grads: an
         array for each to use as its gradient, None for zeros; by default its own."""
         need_of_each(values, memory, grads)
+        if not all(isinstance(v, cls) and type(v._value) is not float for v in values):
+            raise no_arrays()
         return list(range(len(values)))

@@ -293,6 +293,18 @@ static void test_ids_of_no_node(void) {
     pg_arena_free(f.arena);
 }
 
+static void test_an_array_among_them(void) {
+    fixture f;
+    start(&f, MOST, PG_ARENA_LOCKED);
+    for (int which = 0; which < CALLS; which++) {
+        CHECK_INT(pg_set_flags(f.arena, f.ids[200], PG_NODE_ARRAY, 0), PG_OK);
+        CHECK_INT(call(which, f.arena, f.ids, MOST, f.state), PG_ERR_ARRAY);
+        CHECK_INT(call(which, f.arena, f.ids, 200, f.state), PG_OK);
+        CHECK_INT(pg_set_flags(f.arena, f.ids[200], 0, PG_NODE_ARRAY), PG_OK);
+    }
+    pg_arena_free(f.arena);
+}
+
 /* Not one call needs memory. */
 static void test_nothing_is_allocated(void) {
     fixture f;
@@ -317,6 +329,7 @@ int main(void) {
     test_array_along_itself();
     test_no_array();
     test_ids_of_no_node();
+    test_an_array_among_them();
     test_nothing_is_allocated();
     return check_finish();
 }
