@@ -10,7 +10,8 @@ from itertools import product
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from ._checks import is_value
+from ._checks import is_array_value, is_value
+from ._parameters import data_of, number_of, set_data
 
 if TYPE_CHECKING:
     import numpy as np  # imported where it is used: a micrograd script does without, and starts sooner
@@ -81,10 +82,10 @@ def _find(x: Any, prefix: str, seen: set[int], found: list[tuple[str, Any]], ask
 
 
 def regular_shape(x: Any) -> tuple[int, ...] | None:
-    """The shape of nested lists whose innermost items are Values: () for one itself. None if they are ragged or hold
-    anything else."""
+    """The shape of nested lists whose innermost items are scalar Values: () for one itself. None if they are ragged or
+    hold anything else, an array Value too."""
     if is_value(x):
-        return ()
+        return () if type(x.data) is float else None
     if _is_object_array(x):
         x = x.tolist()
     if not isinstance(x, (list, tuple)):
@@ -102,14 +103,14 @@ def flattened(x: Any) -> list[Any]:
 
 
 def _collect(x: Any, prefix: str, wanted: set[int], left: set[int], seen: set[int], arrays: dict[str, Any]) -> None:
-    """Adds regular nested lists of parameters under x to `arrays`, until each has been in one.
+    """Adds regular nested lists of parameters under x, and array Values, to `arrays`, until each has been in one.
 
     wanted: the ids of the parameters; left: of those that are in no array yet.
     """
 
     def add(name: str, array: Any) -> bool:
         ids = {id(p) for p in flattened(array)}
-        if not ids <= wanted or regular_shape(array) is None:
+        if not ids <= wanted or (regular_shape(array) is None and not is_array_value(array)):
             return False
         if ids & left:
             if name in arrays:
@@ -127,17 +128,31 @@ def _collect(x: Any, prefix: str, wanted: set[int], left: set[int], seen: set[in
         if id(item) not in seen and not add(where, item) and _is_searched(item):
             _collect(item, where, wanted, left, seen, arrays)
     if _has_own_parameters(x):
-        add(_joined(prefix, "parameters"), [p for p in x.parameters() if id(p) in left])
+        listed = [(i, p) for i, p in enumerate(x.parameters()) if id(p) in left]
+        add(_joined(prefix, "parameters"), [p for _, p in listed if not is_array_value(p)])
+        for i, p in listed:
+            if is_array_value(p):
+                add(_joined(prefix, f"parameters.{i}"), p)
 
 
-def _count(parameters: list[Any]) -> int:
-    """How many numbers they hold."""
-    return sum(p.size for p in parameters)
+def _numbers(given: Any, name: str, shape: tuple[int, ...]) -> Any:
+    """What a state gives for a name, as an array; not necessarily a copy."""
+    import numpy as np
+
+    try:
+        array = np.asarray(given)
+    except ValueError:
+        raise ValueError(f"{name} must have shape {shape}, but its rows differ in length") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be numbers, not an array of {array.dtype}")
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, not {array.shape}")
+    return array
 
 
 class Module:
-    """Something with parameters: the Values among its attributes, and those of the Modules, lists, tuples, dicts and
-    arrays of Values there.
+    """Something with parameters: the Values among its attributes, scalars and arrays, and those of the Modules, lists,
+    tuples, dicts and NumPy arrays of Values there.
 
     Derive from it, keep Values and other Modules as attributes, and define __call__. Attributes whose name begins with
     an underscore are not searched, nor are Values that were computed from others. A class may instead define
@@ -210,7 +225,7 @@ class Module:
         return {}
 
     def _arrays(self) -> dict[str, Any]:
-        """The parameters as named nested lists of Values, each regular.
+        """The parameters as named nested lists of scalar Values, each regular, and named array Values.
 
         Raises ValueError if two have one name.
         """
@@ -219,25 +234,26 @@ class Module:
         _collect(self, "", wanted, set(wanted), set(), arrays)
         return arrays
 
-    def state_dict(self) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
-        """The parameters' data as float64 arrays by name, copied: 'layers.0.weight' of shape (nout, nin),
-        'layers.0.bias' of shape (nout,); a list of Values is one array, a single Value an array of shape ().
-        What is shared stands under its first name."""
+    def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
+        """The parameters' data as arrays by name, copied. Of scalar Values arrays of float64: 'layers.0.weight' of shape
+        (nout, nin), 'layers.0.bias' of shape (nout,); a list of Values is one array, a single Value an array of shape ().
+        Of an array Value an array of its own shape and dtype. What is shared stands under its first name."""
         import numpy as np
 
         return {
-            name: np.array([p.data for p in flattened(array)], dtype=np.float64).reshape(regular_shape(array) or ())
+            name: data_of(array)
+            if is_array_value(array)
+            else np.array([p.data for p in flattened(array)], dtype=np.float64).reshape(regular_shape(array) or ())
             for name, array in self._arrays().items()
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Sets the parameters' data from arrays as state_dict gives them. Nothing is changed on error.
+        """Sets the parameters' data from arrays as state_dict gives them; of array Values in place, where they can be
+        written, with their dtype. Nothing is changed on error.
 
         Raises KeyError naming what is missing or not known here, ValueError for a wrong shape, stating both, TypeError
         for what are no numbers.
         """
-        import numpy as np
-
         if not isinstance(state, Mapping):
             raise TypeError(f"a state is a dict of arrays by name, not {type(state).__name__}")
         arrays = self._arrays()
@@ -248,20 +264,15 @@ class Module:
         if any(problems.values()):
             details = "; ".join(f"{problem}: {', '.join(names)}" for problem, names in problems.items() if names)
             raise KeyError(f"the state does not fit {type(self).__name__}; {details}")
-        updates: list[tuple[Any, float]] = []
+        updates: list[tuple[Any, Any]] = []
         for name, array in arrays.items():
-            shape = regular_shape(array)
-            try:
-                given = np.asarray(state[name])
-            except ValueError:
-                raise ValueError(f"{name} must have shape {shape}, but its rows differ in length") from None
-            if given.dtype.kind not in "fiub":
-                raise TypeError(f"{name} must be numbers, not an array of {given.dtype}")
-            if given.shape != shape:
-                raise ValueError(f"{name} must have shape {shape}, not {given.shape}")
-            updates += zip(flattened(array), given.astype(np.float64).ravel().tolist())
-        for p, number in updates:
-            p.data = number
+            if is_array_value(array):
+                updates.append((array, _numbers(state[name], name, array.data.shape).astype(array.data.dtype)))
+            else:
+                numbers = _numbers(state[name], name, regular_shape(array) or ()).astype(float)
+                updates += zip(flattened(array), numbers.ravel().tolist())
+        for p, data in updates:
+            set_data(p, data)
 
     # ---- training and use ----
 
@@ -385,7 +396,7 @@ class Module:
         )
 
     def _rows(self) -> list[tuple[str, str, int]]:
-        """The lines of summary(): what, shape, number of parameters."""
+        """The lines of summary(): name, what it is with its shape, how many numbers its parameters are."""
         rows: list[tuple[str, str, int]] = []
         for name, item in _items(self):
             parts = [(name, item)]
@@ -393,25 +404,37 @@ class Module:
                 parts = [(f"{name}.{i}", x) for i, x in enumerate(item)]
             for where, part in parts:
                 if isinstance(part, Module):
-                    rows.append((where, part._described(), _count(part.parameters())))
+                    rows.append((where, part._described(), number_of(part.parameters())))
                 elif (found := Holder(part).parameters()):
-                    shape = part.shape if is_value(part) else regular_shape(part)
-                    what = "Value" if is_value(part) else "Values"
-                    rows.append((where, f"{what} {shape}" if shape else "Value", _count(found)))
+                    rows.append((where, _titled(part, found), number_of(found)))
         return rows
 
     def _described(self) -> str:
         return type(self).__name__
 
     def summary(self) -> str:
-        """A table: each part, what it is, how many parameters it has; and the total."""
+        """A table: each part, what it is, how many parameters it has (of an array Value each number is one); and the
+        total."""
         rows = [(name, what, f"{count:,}") for name, what, count in self._rows()]
-        total = _count(self.parameters())
+        total = number_of(self.parameters())
         rows = [("", type(self).__name__, "parameters"), *rows, ("total", "", f"{total:,}")]
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
         lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, b, c in rows]
         rule = "-" * max(map(len, lines))
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def _titled(part: Any, parameters: list[Any]) -> str:
+    """What an attribute is that holds these parameters: 'Value', 'Values (3, 2)', 'Value of float32 (3, 2)'."""
+    arrays = [p.data for p in parameters if is_array_value(p)]
+    title = "Value" if len(parameters) == 1 and is_value(part) else "Values"
+    if not arrays:
+        shape = regular_shape(part)
+        return f"Values {shape}" if shape else "Value"
+    dtypes = {str(array.dtype) for array in arrays} - {"float64"}
+    shapes = [str(p.data.shape) if is_array_value(p) else "()" for p in parameters]
+    shown = ", ".join(shapes[:3] + ["..."] * (len(shapes) > 3))
+    return f"{title} of {', '.join(sorted(dtypes))} {shown}" if dtypes else f"{title} {shown}"
 
 
 class Holder(Module):

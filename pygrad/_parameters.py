@@ -7,6 +7,7 @@ among the parameters, so that importing pygrad stays quick.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _checks, _ieee, backends
@@ -14,6 +15,31 @@ from ._lazy import array_updates
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+
+# ---- one Value, scalar or array ----
+
+
+def data_of(v: Any) -> Any:
+    """Its data, a copy of an array."""
+    return v.data.copy() if _checks.is_array_value(v) else v.data
+
+
+def set_data(v: Any, data: Any) -> None:
+    """Sets its data; of an array Value in place, where that can be written. data: as data_of gave it."""
+    if _checks.is_array_value(v):
+        array_updates.store(v, data)
+    else:
+        v.data = data
+
+
+def number_of(parameters: Iterable[Any]) -> int:
+    """How many numbers they hold."""
+    sizes = [v.data.size if _checks.is_array_value(v) else 1 for v in parameters]
+    return sum(sizes)
+
+
+# ---- many ----
 
 
 class Memory(NamedTuple):

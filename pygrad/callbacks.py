@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _checks
+from ._parameters import data_of, set_data
 from .history import History
 
 
@@ -110,7 +111,7 @@ class EarlyStopping(Callback):
         if not self.min_delta >= 0.0:
             raise ValueError(f"min_delta must be at least 0, not {min_delta!r}")
         self._best = _Best(self.metric, self.min_delta)
-        self._kept: tuple[int, list[float]] | None = None
+        self._kept: tuple[int, list[Any]] | None = None
 
     @property
     def best_epoch(self) -> int:
@@ -130,7 +131,7 @@ class EarlyStopping(Callback):
 
     def _keep(self, run: Run) -> None:
         if self.restore_best:
-            self._kept = (self._best.epoch, [p.data for p in run.model.parameters()])
+            self._kept = (self._best.epoch, [data_of(p) for p in run.model.parameters()])
 
     def on_epoch_end(self, run: Run) -> None:
         number = _column(run, self.metric, "EarlyStopping")[-1]
@@ -150,8 +151,8 @@ class EarlyStopping(Callback):
                 stacklevel=2,
             )
             return
-        for p, number in zip(run.model.parameters(), self._kept[1]):
-            p.data = number
+        for p, data in zip(run.model.parameters(), self._kept[1]):
+            set_data(p, data)
 
 
 class Checkpoint(Callback):
