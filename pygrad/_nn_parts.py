@@ -11,7 +11,7 @@ from typing import Any
 
 from . import _checks, backends, functions
 from ._checks import is_value
-from ._lazy import array_functions, array_rules, arrays
+from ._lazy import array_functions
 from ._module import Module
 from .init import generator, uniforms
 
@@ -39,9 +39,7 @@ class Activation(Module):
         constants = () if self._constant is None else (getattr(self, self._constant),)
         if is_value(x):
             return getattr(x, self._op)(*constants)
-        if _is_numbers(x):
-            return array_rules.RULES[self._op].value(arrays.as_array(x), constants[0] if constants else None)
-        if isinstance(x, (list, tuple)) or getattr(x, "ndim", 0) > 0:
+        if isinstance(x, (list, tuple)) or (getattr(x, "ndim", 0) > 0 and not _is_numbers(x)):
             return [self(item) for item in x]
         return getattr(functions, self._op)(x, *constants)
 

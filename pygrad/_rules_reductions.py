@@ -215,6 +215,8 @@ SUM = Rule("sum", "sum", 1, _sum, (lambda g, x, y, z, o: _kept(g, x, o),))
 MEAN = Rule("mean", "mean", 1, _mean, (_mean_derivative,))
 PROD = Rule("prod", "prod", 1, _prod, (_prod_derivative,))
 CUMSUM = Rule("cumsum", "cumsum", 1, np.add.accumulate, (_cumsum_derivative,))
+LOGSUMEXP = Rule("logsumexp", "logsumexp", 1, _logsumexp, (_logsumexp_derivative,))
+SOFTMAX = Rule("softmax", "softmax", 1, _softmax, (_softmax_derivative,))
 
 ROWS = [
     SUM,
@@ -225,8 +227,8 @@ ROWS = [
     Rule("var", "var", 1, _var, (_var_derivative,)),
     Rule("std", "std", 1, _std, (_std_derivative,)),
     Rule("norm", "norm", 1, _norm, (_norm_derivative,)),
-    Rule("logsumexp", "logsumexp", 1, _logsumexp, (_logsumexp_derivative,)),
-    Rule("softmax", "softmax", 1, _softmax, (_softmax_derivative,)),
+    LOGSUMEXP,
+    SOFTMAX,
     Rule("log_softmax", "log_softmax", 1, _log_softmax, (_log_softmax_derivative,)),
     CUMSUM,
 ]

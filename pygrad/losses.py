@@ -5,6 +5,10 @@ giving a float. Where a loss is a mean, so is its gradient: the 1/m is part of i
 
 Outputs are what a model gave, one entry a sample: a Value, or a list of Values (several outputs, or logits). Outputs
 and targets may be lists, tuples, arrays or iterators; a single sample may stand alone.
+
+Or outputs are an array Value, or an array of numbers: then a loss is one node (see _losses_arrays.py). Rows are samples
+there, targets of shape (n,) and outputs of shape (n, 1) go together sample by sample, and nothing else is broadcast.
+With axis=0 samples are columns: outputs of shape (outputs, samples).
 """
 
 from __future__ import annotations
@@ -15,20 +19,44 @@ from typing import Any
 
 from . import _checks, functions
 from ._checks import as_class, is_value
+from ._lazy import array_functions, array_losses
 
 LEAST_PROBABILITY = math.exp(-100.0)
 """binary_cross_entropy takes no logarithm of less, so no sample costs more than 100 (as torch)."""
 
 
-def _reduced(terms: list[Any], reduction: str) -> Any:
-    """Their mean or sum. Raises ValueError for no terms, where there is no mean, or for another word."""
+def divisor(count: int, reduction: str) -> int:
+    """By what a sum of so many terms is divided. Raises ValueError for the mean of none, or for another word."""
     if reduction not in ("mean", "sum"):
         raise ValueError(f"reduction must be 'mean' or 'sum', not {reduction!r}")
     if reduction == "sum":
-        return functions.sum(terms)
-    if not terms:
+        return 1
+    if not count:
         raise ValueError("the mean over no samples is not defined")
-    return functions.sum(terms) / len(terms)
+    return count
+
+
+def _reduced(terms: list[Any], reduction: str) -> Any:
+    """Their mean or sum."""
+    n = divisor(len(terms), reduction)
+    return functions.sum(terms) / n if reduction == "mean" else functions.sum(terms)
+
+
+def _batch(outputs: Any, axis: int) -> Any:
+    """The outputs as an array Value or an array of numbers, where they are that, or a list of array Values; or None.
+
+    Raises TypeError for an axis with anything else, ValueError for one that is neither -1 nor 0.
+    """
+    if axis not in (-1, 0):
+        raise ValueError(f"axis must be -1 (rows are samples) or 0 (columns are samples), not {axis!r}")
+    if is_value(outputs) or (hasattr(outputs, "ndim") and outputs.dtype.kind in "fiub"):
+        if outputs.ndim:
+            return outputs
+    elif isinstance(outputs, (list, tuple)) and outputs and is_value(outputs[0]) and outputs[0].ndim:
+        return array_functions.stack(outputs)
+    if axis == 0:
+        raise TypeError("axis= goes with outputs in one array Value: a list has one entry a sample")
+    return None
 
 
 def _listed(x: Any) -> Any:
@@ -70,32 +98,35 @@ def _paired(outputs: Any, targets: Any, what: str) -> list[tuple[Any, Any]]:
     return pairs
 
 
-def mse(outputs: Any, targets: Any, *, reduction: str = "mean") -> Any:
+def mse(outputs: Any, targets: Any, *, reduction: str = "mean", axis: int = -1) -> Any:
     """Mean of (output - target)**2, over all samples and outputs; reduction='sum' for the sum.
 
     Raises ValueError if the numbers of outputs and targets differ.
     """
+    batch = _batch(outputs, axis)
+    if batch is not None:
+        return array_losses.squared_error(batch, targets, reduction, axis)
     return _reduced([(x - y) ** 2 for x, y in _paired(outputs, targets, "mse")], reduction)
 
 
-def sse(outputs: Any, targets: Any) -> Any:
+def sse(outputs: Any, targets: Any, *, axis: int = -1) -> Any:
     """Sum of (output - target)**2, over all samples and outputs."""
-    return mse(outputs, targets, reduction="sum")
+    return mse(outputs, targets, reduction="sum", axis=axis)
 
 
-def _number(target: Any, what: str) -> float:
+def target_number(target: Any, what: str) -> float:
     """A target as a float; a Value is taken for the number it holds."""
     return _checks.as_float(target.data if is_value(target) else target, f"{what}: a target")
 
 
 def _probability(target: Any, what: str) -> float:
-    number = _number(target, what)
+    number = target_number(target, what)
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"{what}: a target must be between 0 and 1, not {number!r} (labels -1 and 1: hinge)")
     return number
 
 
-def _check_output(p: float) -> None:
+def check_probability(p: float) -> None:
     """Raises ValueError for what is no probability, but for rounding; a nan is let through."""
     if p < -1e-9 or p > 1.0 + 1e-9:
         raise ValueError(
@@ -104,7 +135,7 @@ def _check_output(p: float) -> None:
         )
 
 
-def binary_cross_entropy(outputs: Any, targets: Any, *, reduction: str = "mean") -> Any:
+def binary_cross_entropy(outputs: Any, targets: Any, *, reduction: str = "mean", axis: int = -1) -> Any:
     """Mean of -(y log p + (1 - y) log(1 - p)): outputs p are probabilities, targets y in [0, 1].
 
     A logarithm is not taken of less than e**-100: a sample costs at most 100, as in torch, and from there on has the
@@ -112,9 +143,12 @@ def binary_cross_entropy(outputs: Any, targets: Any, *, reduction: str = "mean")
 
     Raises ValueError for an output or target outside [0, 1], or if the numbers of outputs and targets differ.
     """
+    batch = _batch(outputs, axis)
+    if batch is not None:
+        return array_losses.binary_cross_entropy(batch, targets, reduction, axis, LEAST_PROBABILITY)
     terms: list[Any] = []
     for p, target in _paired(outputs, targets, "binary_cross_entropy"):
-        _check_output(p.data if is_value(p) else p)
+        check_probability(p.data if is_value(p) else p)
         y = _probability(target, "binary_cross_entropy")
         parts = []
         if y != 0.0:
@@ -125,11 +159,16 @@ def binary_cross_entropy(outputs: Any, targets: Any, *, reduction: str = "mean")
     return _reduced(terms, reduction)
 
 
-def binary_cross_entropy_with_logits(outputs: Any, targets: Any, *, reduction: str = "mean") -> Any:
+def binary_cross_entropy_with_logits(
+    outputs: Any, targets: Any, *, reduction: str = "mean", axis: int = -1
+) -> Any:
     """Binary cross-entropy of sigmoid(output): mean of log(1 + e**x) - y x, which never overflows.
 
     Raises ValueError for a target outside [0, 1], or if the numbers of outputs and targets differ.
     """
+    batch = _batch(outputs, axis)
+    if batch is not None:
+        return array_losses.binary_cross_entropy_with_logits(batch, targets, reduction, axis)
     terms: list[Any] = []
     for x, target in _paired(outputs, targets, "binary_cross_entropy_with_logits"):
         y = _probability(target, "binary_cross_entropy_with_logits")
@@ -164,37 +203,50 @@ def _class_index(given: Any, count: int, what: str, sample: int) -> int:
     return index
 
 
-def cross_entropy(outputs: Any, targets: Any, *, reduction: str = "mean") -> Any:
+def cross_entropy(outputs: Any, targets: Any, *, reduction: str = "mean", axis: int = -1) -> Any:
     """Softmax cross-entropy: mean of logsumexp(logits) - logits[target]. Neither overflows nor loses the gradient.
 
     outputs: a list of logits a sample (or those of one sample); targets: an integer class a sample, from 0 on.
 
     Raises ValueError naming the sample for a class out of range, TypeError for one that is no integer.
     """
+    batch = _batch(outputs, axis)
+    if batch is not None:
+        return array_losses.cross_entropy(batch, targets, reduction, axis)
     pairs = _classes(outputs, targets, "cross_entropy")
     return _reduced([functions.logsumexp(logits) - logits[index] for logits, index in pairs], reduction)
 
 
-def hinge(outputs: Any, targets: Any, *, margin: float = 1.0, reduction: str = "mean") -> Any:
+def hinge(
+    outputs: Any, targets: Any, *, margin: float = 1.0, reduction: str = "mean", axis: int = -1
+) -> Any:
     """Binary max-margin loss: mean of max(0, margin - y * score), targets y -1 or 1.
 
     Raises ValueError for another target, or if the numbers of outputs and targets differ.
     """
+    batch = _batch(outputs, axis)
+    if batch is not None:
+        return array_losses.hinge(batch, targets, reduction, axis, margin)
     terms = []
     for score, target in _paired(outputs, targets, "hinge"):
-        y = _number(target, "hinge")
+        y = target_number(target, "hinge")
         if y not in (-1.0, 1.0):
             raise ValueError(f"hinge: a target must be -1 or 1, not {target!r}")
         terms.append(functions.relu(margin + -y * score))
     return _reduced(terms, reduction)
 
 
-def multiclass_hinge(outputs: Any, targets: Any, *, margin: float = 1.0, reduction: str = "mean") -> Any:
+def multiclass_hinge(
+    outputs: Any, targets: Any, *, margin: float = 1.0, reduction: str = "mean", axis: int = -1
+) -> Any:
     """Multi-class max-margin loss: mean of the sum over the other classes j of max(0, margin + s_j - s_target)
     (Weston and Watkins 1999; torch's MultiMarginLoss divides by the number of classes besides).
 
     outputs and targets as for cross_entropy, whose errors it raises.
     """
+    batch = _batch(outputs, axis)
+    if batch is not None:
+        return array_losses.multiclass_hinge(batch, targets, reduction, axis, margin)
     terms = []
     for scores, index in _classes(outputs, targets, "multiclass_hinge"):
         own = scores[index]
@@ -206,15 +258,37 @@ def _values(parameters: Any) -> list[Any]:
     return list(parameters.parameters()) if hasattr(parameters, "parameters") else list(parameters)
 
 
+def _parted(values: list[Any]) -> tuple[list[Any], list[Any]]:
+    """The scalars among them, and the arrays."""
+    arrays = [v for v in values if is_value(v) and v.ndim]
+    return ([v for v in values if not (is_value(v) and v.ndim)], arrays) if arrays else (values, [])
+
+
 def l1_penalty(parameters: Iterable[Any], weight: float = 1.0) -> Any:
-    """weight * sum of |p|. parameters: a Module, or Values. The gradient at 0 is 0."""
-    return functions.sum([functions.abs(p) for p in _values(parameters)]) * weight
+    """weight * sum of |p|. parameters: a Module, or Values, scalar and array. The gradient at 0 is 0."""
+    scalars, arrays = _parted(_values(parameters))
+    terms = [functions.abs(p) for p in scalars] + [functions.abs(p).sum() for p in arrays]
+    return functions.sum(terms) * weight
 
 
 def l2_penalty(parameters: Iterable[Any], weight: float = 1.0) -> Any:
-    """weight * sum of p**2 (without a factor 1/2, as micrograd's demo). parameters: a Module, or Values."""
+    """weight * sum of p**2 (without a factor 1/2, as micrograd's demo). parameters: a Module, or Values, scalar and
+    array."""
     values = _values(parameters)
-    return functions.dot(values, values) * weight
+    if values and is_value(values[0]) and values[0].ndim:
+        return _squares(values) * weight
+    try:  # to ask every scalar what it is would take longer than this
+        total = functions.dot(values, values)
+    except ValueError:  # arrays whose shapes do not fit
+        return _squares(values) * weight
+    return (_squares(values) if is_value(total) and total.ndim else total) * weight
+
+
+def _squares(values: list[Any]) -> Any:
+    """The sum of squares of scalars and of all entries of array Values, at least one."""
+    scalars, arrays = _parted(values)
+    total = array_functions.apply("sum_squares", tuple(arrays))
+    return total + functions.dot(scalars, scalars) if scalars else total
 
 
 Loss = Callable[[Sequence[Any], Sequence[Any]], Any]

@@ -38,6 +38,8 @@ CONDITION = rng.random((3, 4)) < 0.5
 ROWS, COLUMNS = np.array([[0], [2], [1]]), np.array([[3, 0, 0, 1]])
 MASK = rng.random((3, 4)) < 0.6
 MASK[0, 0] = True
+LABELS = (rng.random((3, 4)) < 0.5) + 0.0
+LABELS = (rng.random((3, 4)) < 0.5) + 0.0
 
 MANY = rng.integers(0, 7, 2000)
 
@@ -192,6 +194,46 @@ CASES = [
     ("clip", [normal(3, 4)], (-0.5, None), lambda t, x: x.clamp(min=-0.5)),
     ("clip", [normal(3)], (None, None), lambda t, x: x),
     ("clip", [normal(3)], (np.array([-1.0, 0.0, 1.0]), 1.0), lambda t, x: x.clamp(t.tensor([-1.0, 0, 1]), t.ones(3))),
+    # losses: the last option is the divisor
+    ("squared_error", [normal(3, 4), normal(3, 4)], 12, lambda t, x, y: t.nn.functional.mse_loss(x, y)),
+    ("squared_error", [normal(2, 3, 4), normal(2, 3, 4)], 1, lambda t, x, y: ((x - y) ** 2).sum()),
+    ("sum_squares", [normal(3, 4), 0.7, normal(2)], None, lambda t, x, y, z: (x**2).sum() + y**2 + (z**2).sum()),
+    (
+        "binary_cross_entropy", [rng.uniform(0.01, 0.99, (3, 4))], (LABELS * 0.9, math.exp(-100), 12),
+        lambda t, x: t.nn.functional.binary_cross_entropy(x, t.tensor(LABELS * 0.9)),
+    ),
+    (
+        "binary_cross_entropy", [rng.uniform(0.01, 0.99, (3, 4))], (LABELS, math.exp(-100), 1),
+        lambda t, x: t.nn.functional.binary_cross_entropy(x, t.tensor(LABELS), reduction="sum"),
+    ),
+    (
+        "binary_cross_entropy_with_logits", [20 * normal(3, 4)], (1.0 - 2.0 * LABELS, None, 12),
+        lambda t, x: t.nn.functional.binary_cross_entropy_with_logits(x, t.tensor(LABELS)),
+    ),
+    (
+        "binary_cross_entropy_with_logits", [normal(3, 4)], (np.ones((3, 4)), LABELS * 0.3, 1),
+        lambda t, x: t.nn.functional.binary_cross_entropy_with_logits(x, t.tensor(LABELS * 0.3), reduction="sum"),
+    ),
+    (
+        "hinge", [normal(3, 4)], (2.0 * LABELS - 1.0, 0.7, 12),
+        lambda t, x: (0.7 - t.tensor(2.0 * LABELS - 1.0) * x).clamp(min=0).mean(),
+    ),
+    (
+        "cross_entropy", [normal(3, 4)], (np.array([2, 4, 11]), 1, 3),
+        lambda t, x: t.nn.functional.cross_entropy(x, t.tensor([2, 0, 3])),
+    ),
+    (
+        "cross_entropy", [1000 * normal(4, 3)], (np.array([6, 1, 11]), 0, 1),
+        lambda t, x: t.nn.functional.cross_entropy(x.T, t.tensor([2, 0, 3]), reduction="sum"),
+    ),
+    (
+        "multiclass_hinge", [normal(3, 4)], (np.array([2, 4, 11]), 1, 0.6, 3),
+        lambda t, x: 4 * t.nn.functional.multi_margin_loss(x, t.tensor([2, 0, 3]), margin=0.6),
+    ),
+    (
+        "multiclass_hinge", [normal(4, 3)], (np.array([6, 1, 11]), 0, 1.0, 1),
+        lambda t, x: 4 * t.nn.functional.multi_margin_loss(x.T, t.tensor([2, 0, 3]), reduction="sum"),
+    ),
 ]  # fmt: skip
 
 IDS = [f"{i}-{case[0]}" for i, case in enumerate(CASES)]
