@@ -49,7 +49,7 @@ from .functions import (
 from .nn import MLP, Layer, Module, Neuron
 
 if TYPE_CHECKING:
-    from . import arrays, callbacks, checks, data, init, losses, optim, plot, saving, schedules, tables
+    from . import arrays, callbacks, checks, data, derivatives, init, losses, optim, plot, saving, schedules, tables
     from ._draw import draw, draw_dot, trace
     from .arrays import (
         broadcast_to,
@@ -83,7 +83,9 @@ if TYPE_CHECKING:
         vstack,
         where,
     )
-    from .checks import compare_backends, gradcheck
+    from .checks import compare_backends, gradcheck, gradgradcheck
+    from .derivatives import grad, hessian, hvp, jacobian
+    from .recording import enable_grad, no_grad
     from .saving import FormatError, load
     from .tables import load_table
 
@@ -106,7 +108,10 @@ def use(name: str) -> None:
 
 # Loaded on first use, so that importing pygrad takes no longer for a script that needs none of them: modules, and
 # names with the module they stand in.
-_MODULES = ("arrays", "callbacks", "checks", "data", "init", "losses", "optim", "plot", "saving", "schedules", "tables")
+_MODULES = (
+    "arrays", "callbacks", "checks", "data", "derivatives", "init", "losses", "optim", "plot", "saving", "schedules",
+    "tables",
+)  # fmt: skip
 _ARRAYS = (
     "broadcast_to", "clip", "concatenate", "cumsum", "einsum", "expand_dims", "flip", "hstack", "linear",
     "log_softmax", "matmul", "max", "mean", "min", "moveaxis", "norm", "pad", "prod", "ravel", "reshape", "softmax",
@@ -118,7 +123,13 @@ _NAMES = {
     "compare_backends": "checks",
     "draw": "_draw",
     "draw_dot": "_draw",
+    "enable_grad": "recording",
+    "grad": "derivatives",
     "gradcheck": "checks",
+    "gradgradcheck": "checks",
+    "hessian": "derivatives",
+    "hvp": "derivatives",
+    "jacobian": "derivatives",
     "load": "saving",
     "load_table": "tables",
     "no_grad": "recording",
@@ -159,12 +170,14 @@ __all__ = [
     "cos",
     "cumsum",
     "data",
+    "derivatives",
     "div",
     "dot",
     "draw",
     "draw_dot",
     "einsum",
     "elu",
+    "enable_grad",
     "engine",
     "erf",
     "erfc",
@@ -172,9 +185,14 @@ __all__ = [
     "expand_dims",
     "flip",
     "gelu",
+    "grad",
     "gradcheck",
+    "gradgradcheck",
+    "hessian",
     "hstack",
+    "hvp",
     "init",
+    "jacobian",
     "leaky_relu",
     "linear",
     "load",

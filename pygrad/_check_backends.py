@@ -26,11 +26,14 @@ class Difference(NamedTuple):
     op: tuple[str, str]
     label: str
     data: tuple[float, float]
+    """Both sides' number; of arrays the entry at `index`."""
     grad: tuple[float, float]
     ulps: int
     """How many floats apart the two numbers of kind 'data' or 'grad' are; 0 for other kinds, -1 if one is a nan."""
     detail: str
-    """Both sides in words, for other kinds than 'data' and 'grad'."""
+    """Both sides in words, for other kinds than 'data' and 'grad', and for arrays of differing shapes."""
+    index: tuple[int, ...] = ()  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    """The first entry that differs, of an array Value."""
 
     def __str__(self) -> str:
         first, second = self.backends
@@ -38,6 +41,7 @@ class Difference(NamedTuple):
             return f"{first} and {second} differ: {self.detail}"
         op = self.op[0] if self.op[0] == self.op[1] else f"{self.op[0]!r} or {self.op[1]}"
         name = f"op {op!r}" if op else "a leaf"
+        name += f", entry {list(self.index)}" if self.index else ""
         label = f", label {self.label!r}" if self.label else ""
         what = f"{self.kind}: {self.detail}" if self.detail else f"{self.kind}, {_distance(self.ulps)}"
         where = f"node {self.position} of the topological order ({name}{label})"
@@ -77,8 +81,8 @@ class _Node(NamedTuple):
     op: str
     operands: tuple[int, ...]  # as positions
     label: str
-    data: float
-    grad: float
+    data: Any  # a float or an array
+    grad: Any
 
 
 class _Outcome(NamedTuple):
@@ -95,6 +99,34 @@ def _ulps(x: float, y: float) -> int:
         return -1
     a, b = ((bits if bits >= 0 else -(bits & (2**63 - 1)) - 1) for bits in (bits_of(x), bits_of(y)))
     return abs(a - b)
+
+
+def _same(x: Any, y: Any) -> bool:
+    """Whether two floats or arrays have the same bits."""
+    if type(x) is float and type(y) is float:
+        return bits_of(x) == bits_of(y)
+    return _form(x) == _form(y) and _first_difference(x, y) is None
+
+
+def _form(x: Any) -> Any:
+    return None if type(x) is float else (x.shape, x.dtype)
+
+
+def _first_difference(x: Any, y: Any) -> tuple[int, ...] | None:
+    """The first entry in which two arrays of one shape differ; None if there is none."""
+    for i, (a, b) in enumerate(zip(x.ravel().tolist(), y.ravel().tolist())):
+        if bits_of(a) != bits_of(b):
+            index = []
+            for n in reversed(x.shape):
+                i, at = divmod(i, n)
+                index.append(at)
+            return tuple(reversed(index))
+    return None
+
+
+def _entry(x: Any, index: tuple[int, ...]) -> float:
+    """The number at an index; nan of an array for which none is known."""
+    return x if type(x) is float else float(x[index]) if len(index) == x.ndim else math.nan
 
 
 def _distance(ulps: int) -> str:
@@ -130,9 +162,20 @@ def _difference(names: tuple[str, str], a: _Outcome, b: _Outcome) -> Difference 
         if position < 0:
             return Difference(names, kind, position, ("", ""), "", (math.nan,) * 2, (math.nan,) * 2, 0, detail)
         x, y = a.nodes[position], b.nodes[position]
-        ulps = 0 if detail else _ulps(getattr(x, kind), getattr(y, kind))
+        index: tuple[int, ...] = ()
+        ulps = 0
+        if not detail:
+            mine, other = getattr(x, kind), getattr(y, kind)
+            if _form(mine) != _form(other):
+                detail = f"arrays or numbers of {_form(mine)} and {_form(other)}"
+            else:
+                index = (_first_difference(mine, other) or ()) if _form(mine) else ()
+                ulps = _ulps(_entry(mine, index), _entry(other, index))
+                if _form(mine) and mine.itemsize == 4 and ulps > 0:
+                    ulps >>= 29  # a float32 has 29 bits less
         label = x.label or y.label
-        return Difference(names, kind, position, (x.op, y.op), label, (x.data, y.data), (x.grad, y.grad), ulps, detail)
+        data, grad = ((_entry(n, index), _entry(m, index)) for n, m in ((x.data, y.data), (x.grad, y.grad)))
+        return Difference(names, kind, position, (x.op, y.op), label, data, grad, ulps, detail, index)
 
     said = [f"{type(o.exception).__name__}: {o.exception}" if o.exception else "no exception" for o in (a, b)]
     if said[0] != said[1]:
@@ -144,13 +187,13 @@ def _difference(names: tuple[str, str], a: _Outcome, b: _Outcome) -> Difference 
             return found("op", i, f"{x.op!r} and {y.op!r}")
         if x.operands != y.operands:
             return found("operands", i, f"nodes {list(x.operands)} and {list(y.operands)}")
-        if bits_of(x.data) != bits_of(y.data):
+        if not _same(x.data, y.data):
             return found("data", i)
     if len(a.nodes) != len(b.nodes) or a.outputs != b.outputs:
         sizes = f"{len(a.nodes)} and {len(b.nodes)} nodes, outputs at {a.outputs} and {b.outputs}"
         return found("nodes", -1, sizes)
     for i in reversed(range(len(a.nodes))):
-        if bits_of(a.nodes[i].grad) != bits_of(b.nodes[i].grad):
+        if not _same(a.nodes[i].grad, b.nodes[i].grad):
             return found("grad", i)
     return None
 
@@ -166,7 +209,8 @@ def compare_backends(
 
     f: takes Values, returns a Value or a list of Values, whose graphs are compared. While it runs, its backend is the
         one in use, so that `pygrad.Value(...)` and `MLP(...)` inside it make Values of that backend as well.
-    inputs: numbers or (nested) lists of numbers, which f gets as Values and lists of Values.
+    inputs: numbers, ndarrays, or (nested) lists of these, which f gets as Values and lists of Values. A Value stands
+        for its data.
     backends: at least two names, of which the first is compared with each other; by default the reference, then the
         others.
     gradients: whether backward() is called, on each output in turn, and the gradients compared.

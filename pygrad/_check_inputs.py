@@ -5,6 +5,7 @@ Runs and compares nothing. Recursion is over nested lists of inputs, never over 
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
 from collections.abc import Iterable
@@ -15,30 +16,57 @@ from ._graph import topological_order
 
 
 class Leaf(NamedTuple):
-    """A number of a function's inputs, or a parameter, as a leaf of a graph."""
+    """A number of a function's inputs, or a parameter, as a leaf of a graph, or as an entry of an array that is one."""
 
     name: str
     """'inputs[0]' for the first argument."""
     path: tuple[int, ...]
-    """Where it stands in nested lists."""
+    """Where it stands in nested lists, or in an array in them."""
     value: Any
+    entry: tuple[int, ...] = ()
+    """Where it stands in the array."""
 
     def __str__(self) -> str:
         return self.name + "".join(f"[{i}]" for i in self.path)
 
+    @property
+    def number(self) -> float:
+        """The number now."""
+        return float(self.value.data[self.entry] if self.entry else self.value.data)
+
+    @property
+    def derivative(self) -> float:
+        """Its gradient now."""
+        return float(self.value.grad[self.entry] if self.entry else self.value.grad)
+
+    def move(self, number: float) -> None:
+        """Sets the number."""
+        if self.entry:
+            self.value.data[self.entry] = number
+        else:
+            self.value.data = number
+
+
+def entries(name: str, value: Any, path: tuple[int, ...] = ()) -> list[Leaf]:
+    """Every number of a Value that is a leaf, in C order."""
+    indices = itertools.product(*map(range, value.shape))
+    return [Leaf(name, (*path, *index), value, index) for index in indices]
+
 
 def convert(x: Any, name: str, value_type: Any, leaves: list[Leaf], path: tuple[int, ...] = ()) -> Any:
-    """Numbers as leaves of value_type, in lists nested as x is. Appends each to `leaves`, left to right.
+    """Numbers and arrays as leaves of value_type, in lists nested as x is; a Value stands for its data. Appends each
+    number to `leaves`, left to right.
 
-    Raises TypeError naming the entry that is no number.
+    Raises TypeError naming the entry that is neither.
     """
-    x = x.tolist() if getattr(x, "ndim", 0) else x  # an array
     if isinstance(x, (list, tuple)):
         return [convert(y, name, value_type, leaves, (*path, i)) for i, y in enumerate(x)]
-    leaf = Leaf(name, path, None)
-    leaf = leaf._replace(value=value_type(_checks.as_float(x, str(leaf))))
-    leaves.append(leaf)
-    return leaf.value
+    data = x.data if _checks.is_value(x) else x
+    if not getattr(data, "ndim", 0):
+        data = _checks.as_float(data, str(Leaf(name, path, None)))
+    value = value_type(data)
+    leaves.extend(entries(name, value, path))
+    return value
 
 
 def copied(x: Any) -> Any:

@@ -1,7 +1,7 @@
 """Derivatives by choice: of one Value by some others, of any order, and the matrices of derivatives of a function.
 
-grad leaves every .grad as it is, unlike backward(); jacobian, hessian and hvp differentiate a function at a point. Knows
-no formulas: numbers come from the backend's reverse sweep, graphs from _gradient_graph.
+grad leaves every .grad as it is, unlike backward(); jacobian, hessian and hvp differentiate a function at a point.
+Knows no formulas: numbers come from the backend's reverse sweep, graphs from _gradient_graph.
 """
 
 from __future__ import annotations
@@ -137,9 +137,9 @@ class _Argument(NamedTuple):
     dtype: Any
 
 
-def _argument(x: Any, name: str, value_type: Any) -> _Argument:
+def _argument(x: Any, value_type: Any) -> _Argument:
     """Raises TypeError for what holds no real numbers, ValueError for a ragged list."""
-    data = _checks.as_data(x) if not _checks.is_value(x) else _checks.as_float(x, name)
+    data: Any = _checks.as_data(x.data if _checks.is_value(x) else x)
     if type(data) is float:
         v = value_type(data)
         return _Argument(v, [v], (), np.dtype(np.float64))
@@ -158,8 +158,8 @@ def _nested(leaves: Iterator[Any], shape: tuple[int, ...]) -> Any:
 
 def _arguments(x: Any, value_type: Any) -> list[_Argument]:
     if isinstance(x, tuple):
-        return [_argument(part, f"x[{i}]", value_type) for i, part in enumerate(x)]
-    return [_argument(x, "x", value_type)]
+        return [_argument(part, value_type) for part in x]
+    return [_argument(x, value_type)]
 
 
 def _called(f: Callable[..., Any], arguments: list[_Argument], value_type: Any) -> tuple[list[Any], tuple[int, ...]]:
@@ -173,8 +173,8 @@ def _called(f: Callable[..., Any], arguments: list[_Argument], value_type: Any) 
         if not isinstance(out, value_type):
             _checks.operand_float(out, value_type)  # a Value of another backend says so itself
             raise TypeError(
-                f"f must return a Value or a list of Values, but it returned {_described(out, result)}: it must compute "
-                f"with the Values it is given, not with their data"
+                f"f must return a Value or a list of Values, but it returned {_described(out, result)}: "
+                f"it must compute with the Values it is given, not with their data"
             )
     shapes = {out.shape for out in outputs} or {()}
     if len(shapes) > 1:
@@ -215,7 +215,7 @@ def _numbers_of(values: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
 
 
 def _rows(values: Iterable[Any], arguments: list[_Argument]) -> list[Array]:
-    """The derivatives of every number that the Values hold: for each argument an array of shape (numbers, *its shape)."""
+    """The derivatives of every number that the Values hold: for each argument an array (numbers, *its shape)."""
     leaves = [leaf for a in arguments for leaf in a.leaves]
     rows: list[list[Array]] = [[] for _ in arguments]
     for v, one in _numbers_of(values):
@@ -239,7 +239,7 @@ def jacobian(f: Callable[..., Any], x: Any, *, backend: str | None = None) -> An
 
     f: takes Values, returns a scalar Value, an array Value, or a list of Values of one shape. Called once.
     x: the point. For a number f gets a scalar Value, for an ndarray an array Value, for a list of numbers a list of
-        scalar Values (nested as it is). For a tuple of these f gets as many arguments.
+        scalar Values (nested as it is). For a tuple of these f gets as many arguments. A Value stands for its data.
     backend: of the Values; by default the one in use.
 
     Returns an ndarray of shape (shape of f's result, *shape of x), a list counting as an axis; for a tuple x, a tuple
