@@ -80,7 +80,10 @@ def _shape(x: Any) -> Shape:
 def _reduced(name: str, a: Any, axis: Any, keepdims: Any, refused: dict[str, Any], *options: Any) -> Any:
     if refused:
         given.refuse(name, refused)
-    axes = None if axis is None else given.axes(name, axis, _shape(a))
+    shape = _shape(a)
+    axes = None if axis is None else given.axes(name, axis, shape)
+    if not shape:  # to the rules an array with one entry
+        return apply(name, (reshape(a, (1,)),), (None, False, *options))
     if type(keepdims) is not bool:
         keepdims = keepdims is not np._NoValue and bool(keepdims)
     return apply(name, (a,), (axes, keepdims, *options) if options else (axes, keepdims))
@@ -282,7 +285,11 @@ def expand_dims(a: Any, axis: Any) -> Any:
 def broadcast_to(array: Any, shape: Any, **options: Any) -> Any:
     """Repeated to a larger shape, as NumPy broadcasts; the gradient is summed back."""
     given.refuse("broadcast_to", options)
-    return apply("broadcast_to", (array,), given.shape_to("broadcast_to", shape))
+    wanted = given.shape_to("broadcast_to", shape)
+    try:
+        return apply("broadcast_to", (array,), wanted)
+    except ValueError:
+        raise ValueError(f"broadcast_to: an array of shape {_shape(array)} does not fit the shape {wanted}") from None
 
 
 # ---- several into one ----
@@ -332,13 +339,13 @@ def where(condition: Any, /, *operands: Any) -> Any:
     return apply("where", operands, given.condition(condition))
 
 
-def clip(a: Any, a_min: Any = None, a_max: Any = None, /, **options: Any) -> Any:
+def clip(a: Any, a_min: Any = None, a_max: Any = None, **options: Any) -> Any:
     """clip(a, min, max): with entries below min raised to it, those above max lowered to it. None: no bound.
 
     Within the bounds, and on them, the gradient is 1. Bounds that are Values get gradients themselves, and then a tie
     shares it, as in maximum and minimum.
     """
-    low, high = (options.pop(name, bound) for name, bound in (("min", a_min), ("max", a_max)))
+    low, high = options.pop("min", a_min), options.pop("max", a_max)
     low, high = (None if bound is np._NoValue else bound for bound in (low, high))
     given.refuse("clip", options)
     if not is_value(low) and not is_value(high):
@@ -386,7 +393,8 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
     if mode != "constant":
         raise ValueError(f"pad: the mode {mode!r} is not supported for array Values, only 'constant'")
     number = as_float(constant_values, "pad: constant_values")
-    return apply("pad", (array,), (given.paddings(pad_width, _shape(array)), number))
+    shape = _shape(array)
+    return apply("pad", (array,), (given.paddings(pad_width, shape), number)) if shape else array
 
 
 # ---- numbers ----
