@@ -21,8 +21,8 @@ X = np.arange(24.0).reshape(2, 3, 4)
 KEYS = [
     0, -1, np.int64(1), (1, 2), (0, -1, 3), slice(None), slice(1, None), slice(None, None, -1), (slice(None), 1),
     (Ellipsis, 0), (Ellipsis, slice(1, 3)), None, (None, 0, None), (slice(0, 2), Ellipsis, None), slice(5, 9),
-    [0, 0, 1], [], np.array([1, 0, 1]), ([0, 1], [2, 2]), ([0, 1, 0], slice(None), [1, 1, 1]), (0, [1, 1], slice(None, None, 2)),
-    slice(5, 9),
+    [0, 0, 1], [], np.array([1, 0, 1]), ([0, 1], [2, 2]),
+    ([0, 1, 0], slice(None), [1, 1, 1]), (0, [1, 1], slice(None, None, 2)),
     X > 5, [True, False], (0, np.array([True, False, True])), (slice(None), [[0, 1], [1, 0]]), True, False, (),
     Ellipsis,
     (np.array([[0], [1]]), np.array([[0, 2]])), slice(np.int64(0), np.int8(1)), range(2), (0, range(3)),
