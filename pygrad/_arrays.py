@@ -54,16 +54,25 @@ def _real(x: Any, what: str) -> Array:
         raise TypeError(f"{what} must be numbers, not a Value: use .data for those it holds")
     try:
         array = np.asarray(x)
-    except ValueError:
-        raise ValueError(f"{what} must be a regular array: rows of this {type(x).__name__} differ in length") from None
+    except (ValueError, _RaggedWarning):
+        raise _ragged(x, what) from None
     if array.dtype.kind not in "fiub":
         raise _not_real(x, array, what)
     return array
 
 
-def _not_real(x: Any, array: Array, what: str) -> TypeError:
+_RaggedWarning = getattr(np, "exceptions", np).VisibleDeprecationWarning  # what NumPy before 1.24 says, if anything
+
+
+def _ragged(x: Any, what: str) -> ValueError:
+    return ValueError(f"{what} must be a regular array: rows of this {type(x).__name__} differ in length")
+
+
+def _not_real(x: Any, array: Array, what: str) -> Exception:
     if any(map(_checks.is_value, array.flat)):
         return TypeError(f"{what} must be numbers, but holds Values: pygrad.stack makes one array of several Values")
+    if any(isinstance(item, (list, tuple, np.ndarray)) for item in array.flat):
+        return _ragged(x, what)
     return TypeError(f"{what} must be real numbers, not {type(x).__name__} of {array.dtype}")
 
 
