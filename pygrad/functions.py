@@ -15,9 +15,9 @@ from .ops import OPS, evaluate
 
 
 def _is_ndarray(x: Any) -> bool:
-    """Whether x is an array of numbers with axes, not a Value."""
+    """Whether x is an array with axes, not a Value."""
     kind = type(x)
-    return hasattr(kind, "__array__") and not _checks.is_value(x) and getattr(x, "ndim", 0) > 0 and x.dtype != object
+    return hasattr(kind, "__array__") and not _checks.is_value(x) and getattr(x, "ndim", 0) > 0
 
 
 def _unary(name: str, x: Any) -> Any:

@@ -106,6 +106,18 @@ CALLS = [
         lambda F, x: F.moveaxis(x, (3, 0), (0, 1)),
         lambda t, x: x.movedim((3, 0), (0, 1)),
     ),
+    Call(
+        "moveaxis, crossed",
+        ((2, 3, 4),),
+        lambda F, x: F.moveaxis(x, (0, 1), (1, 0)),
+        lambda t, x: x.movedim((0, 1), (1, 0)),
+    ),
+    Call(
+        "moveaxis, late and early",
+        ((2, 3, 4),),
+        lambda F, x: F.moveaxis(x, (0, 1), (-1, 0)),
+        lambda t, x: x.movedim((0, 1), (-1, 0)),
+    ),
     Call("squeeze", ((1, 3, 1),), lambda F, x: F.squeeze(x), lambda t, x: x.squeeze()),
     Call("squeeze of an axis", ((1, 3, 1),), lambda F, x: F.squeeze(x, axis=-1), lambda t, x: x.squeeze(-1)),
     Call("expand_dims", ((2, 3),), lambda F, x: F.expand_dims(x, 1), lambda t, x: x[:, None]),

@@ -106,6 +106,15 @@ def test_a_value_is_no_index(Value):
         Value(1.0)[()]
 
 
+def test_what_chooses_is_copied(Value):
+    x = Value([1.0, 2.0, 3.0])
+    chosen, places, bound = np.array([True, False, True]), np.array([0]), np.array([2.0, 2.0, 2.0])
+    z = pygrad.where(chosen, x, 0.0).sum() + pygrad.take_along_axis(x, places, 0).sum() + x.clip(bound).sum()
+    chosen[:], places[:], bound[:] = False, 2, 9.0
+    z.backward()
+    assert x.grad.tolist() == [2.0, 1.0, 2.0]
+
+
 # ---- axes ----
 
 REDUCTIONS = ["sum", "mean", "max", "min", "prod", "var", "std", "logsumexp"]

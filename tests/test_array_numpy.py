@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 
+import pygrad
 from pygrad import _array_protocols, arrays
 
 X = np.array([[0.5, 1.5, 2.0], [0.25, 3.0, 1.0]])
@@ -203,6 +204,7 @@ def test_a_scalar_value_is_an_object(Value):
         assert all(type(x) is Value for x in result)
     assert (objects == v).tolist() == [True, False, True]
     assert np.append(objects, w)[-1] is w
+    assert np.tile(v, 2).tolist() == [v, v]
     assert np.where([True, False, True], objects, w).dtype == object
     assert np.dot(objects, objects).data == 6.0
     assert np.add.outer(np.ones(2), v).dtype == object
@@ -220,7 +222,10 @@ def test_a_scalar_value_is_an_object(Value):
 def test_an_object_array_meets_no_array_value(Value):
     objects = np.array([Value(1.0), Value(2.0)])
     x = Value([1.0, 2.0])
-    for mixed in (lambda: objects * x, lambda: x * objects, lambda: np.concatenate([objects, x])):
+    for mixed in (
+        lambda: objects * x, lambda: x * objects, lambda: np.concatenate([objects, x]), lambda: pygrad.exp(objects),
+        lambda: pygrad.maximum(objects, x), lambda: pygrad.sum(objects[None]),
+    ):  # fmt: skip
         with pytest.raises(TypeError, match=r"must be numbers, but holds Values: pygrad\.stack makes one array"):
             mixed()
 
