@@ -532,12 +532,25 @@ int end_log(sweep_log *log, int status) {
 /* _backward() of such a node. */
 int own_rule_step(handle *self) {
     sweep_log log = {.count = 0};
+    PyObject *operands = traced_of(self)->operands;
+    Py_ssize_t n = PyTuple_Size(operands);
+    double *before = PyMem_Malloc((size_t)(n + 1) * sizeof *before); /* of scalar operands, which no sweep puts back here */
+    if (!before) return PyErr_NoMemory() ? 0 : -1;
+    Py_INCREF(operands);
+    for (Py_ssize_t i = 0; i < n; i++) before[i] = NODE(PyTuple_GetItem(operands, i))->grad;
     int status = rule_step(&log, self);
-    return end_log(&log, status);
+    status = end_log(&log, status);
+    for (Py_ssize_t i = 0; status < 0 && i < n; i++) NODE(PyTuple_GetItem(operands, i))->grad = before[i];
+    PyMem_Free(before);
+    Py_DECREF(operands);
+    return status;
 }
 
 PyObject *value_accumulate(PyObject *self, PyObject *c) {
     sweep_log log = {.count = 0};
+    int fits = holds_array(self) ? is_ndarray(c) : 1;
+    if (fits == 0) PyErr_SetString(PyExc_TypeError, "_accumulate: an array Value takes an array");
+    if (fits <= 0) return NULL;
     int status = accumulate(&log, self, c);
     if (end_log(&log, status) < 0) return NULL;
     Py_RETURN_NONE;

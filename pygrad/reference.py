@@ -175,7 +175,7 @@ class Value(Surface, Updates):
 
     def _hand_on(self, numbers: bytes) -> None:
         """Adds a double of these bytes to each operand's gradient; its own is none any more."""
-        self._grad = None
+        self._grad = 0.0 if type(self._value) is float else None
         for operand, c in zip(self._operands, memoryview(numbers).cast("d")):
             operand._grad += c
 
