@@ -136,14 +136,12 @@ static PyObject *restore_scalar(PyObject *name, PyObject *operands, double const
     operand_list list;
     double number = PyFloat_AsDouble(data), gradient = PyFloat_AsDouble(grad);
     if (gradient == -1.0 && PyErr_Occurred()) return NULL;
-    PyObject *ascii = PyUnicode_AsASCIIString(name);
-    int op = ascii ? find_op(PyBytes_AsString(ascii)) : -1;
-    Py_XDECREF(ascii);
-    PyErr_Clear();
+    const char *text = PyUnicode_AsUTF8AndSize(name, NULL);
+    if (!text) return NULL;
     int quick = operands_quick(&list, operands);
     if (quick < 0) return NULL;
     if (quick == 0) return PyErr_Format(PyExc_TypeError, "_restore: operands must be Values");
-    pg_result made = pg_restore(arena, op, list.ids, list.count, constant, number, gradient);
+    pg_result made = pg_restore(arena, find_op(text), list.ids, list.count, constant, number, gradient);
     operands_drop(&list);
     return made < 0 ? raise_status((int)made, PG_OP_LEAF, 0.0, 0.0) : wrap_recorded(made);
 }
