@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from peers import Step
-from workloads import Problem, batch_loss, batch_of, initial_weights
+from workloads import Problem, batch_loss, batch_of, batch_parameters, initial_weights
 
 # ---- NumPy by hand ----
 
@@ -19,8 +19,8 @@ def numpy_trainer(problem: Problem) -> Step:
     """Forward and backward written out, each array changed in place where it is not needed any more."""
     import numpy as np
 
-    weights = [np.array(w).T.copy() for w, _ in initial_weights(problem)]  # (nin, nout)
-    biases = [np.array(b) for _, b in initial_weights(problem)]
+    parameters = batch_parameters(problem)
+    weights, biases = parameters[::2], parameters[1::2]
     inputs, labels = batch_of(problem)
     last, count = len(weights) - 1, len(inputs)
 
@@ -84,7 +84,7 @@ def expressions_trainer(backend: str, problem: Problem) -> Step:
     from pygrad import backends
 
     value_type: Any = backends.load(backend)
-    parameters = [value_type(x) for layer in initial_weights(problem) for x in layer]
+    parameters = [value_type(x) for x in batch_parameters(problem)]
     inputs, labels = batch_of(problem)
     functions = (value_type.relu, lambda h: h.logsumexp(axis=1), value_type.sigmoid, value_type.log)
 
@@ -118,15 +118,12 @@ def mlp_trainer(backend: str, problem: Problem) -> Step:
 
 def linear_trainer(backend: str, problem: Problem) -> Step:
     """A Sequential of Linear layers, whose parameters are arrays."""
-    import numpy as np
-
     from pygrad import nn
 
     layers: list[Any] = []
-    for w, b in initial_weights(problem):
-        linear = nn.Linear(len(w[0]), len(w), backend=backend)
-        linear.weight.data, linear.bias.data = np.array(w).T, np.array(b)
-        layers += [linear, nn.ReLU()]
+    parameters = batch_parameters(problem)
+    for w, b in zip(parameters[::2], parameters[1::2]):
+        layers += [nn.Linear(*w.shape, weight=w, bias=b, backend=backend), nn.ReLU()]
     return _module_trainer(nn.Sequential(*layers[:-1]), problem)
 
 

@@ -23,6 +23,7 @@ from workloads import (
     balanced_sum,
     batch_loss,
     batch_of,
+    batch_parameters,
     initial_weights,
     linear_sum,
     optimiser_settings,
@@ -226,9 +227,7 @@ def torch_trainer(problem: Problem) -> Step:
     import torch
 
     torch.set_num_threads(1)
-    parameters: list[Any] = [
-        torch.tensor(x, dtype=torch.float64, requires_grad=True) for layer in initial_weights(problem) for x in layer
-    ]
+    parameters: list[Any] = [torch.from_numpy(x).requires_grad_() for x in batch_parameters(problem)]
     inputs, labels = map(torch.from_numpy, batch_of(problem))
     functions = (torch.relu, lambda h: torch.logsumexp(h, 1), torch.sigmoid, torch.log)
 
@@ -241,6 +240,44 @@ def torch_trainer(problem: Problem) -> Step:
         with torch.no_grad():
             for p in parameters:
                 p -= rate * p.grad
+        return float(loss)
+
+    return step
+
+
+def torch_nn_trainer(problem: Problem) -> Step:
+    """The same with torch's modules, losses and optimiser."""
+    import torch
+
+    torch.set_num_threads(1)
+    layers: list[Any] = []
+    parameters = batch_parameters(problem)
+    for w, b in zip(parameters[::2], parameters[1::2]):
+        linear = torch.nn.Linear(*w.shape, dtype=torch.float64)
+        with torch.no_grad():
+            linear.weight.copy_(torch.from_numpy(w.T))
+            linear.bias.copy_(torch.from_numpy(b))
+        layers += [linear, torch.nn.ReLU()]
+    model = torch.nn.Sequential(*layers[:-1])
+    inputs, labels = map(torch.from_numpy, batch_of(problem))
+    classes = labels.argmax(1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=problem.rate(0))
+
+    def loss_of(scores: Any) -> Any:
+        if problem.loss == "cross_entropy":
+            return torch.nn.functional.cross_entropy(scores, classes)
+        if problem.loss == "binary":
+            return torch.nn.functional.binary_cross_entropy_with_logits(scores, labels)
+        return torch.relu(1.0 - labels * scores).mean()
+
+    def step(k: int) -> float:
+        loss = loss_of(model(inputs))
+        if problem.penalty:
+            loss = loss + problem.penalty * sum((p * p).sum() for p in model.parameters())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.param_groups[0]["lr"] = problem.rate(k)
+        optimizer.step()
         return float(loss)
 
     return step
@@ -290,7 +327,7 @@ def jax_trainer(problem: Problem) -> Step:
 
     config: Any = jax.config
     config.update("jax_enable_x64", True)
-    parameters = [jnp.asarray(x) for layer in initial_weights(problem) for x in layer]
+    parameters = [jnp.asarray(x) for x in batch_parameters(problem)]
     inputs, labels = map(jnp.asarray, batch_of(problem))
     functions = (jax.nn.relu, lambda h: jax.nn.logsumexp(h, 1), jax.nn.sigmoid, jnp.log)
 
@@ -316,7 +353,7 @@ def autograd_trainer(problem: Problem) -> Step:
     import autograd.numpy as np
     from autograd import value_and_grad
 
-    parameters = [np.array(x) for layer in initial_weights(problem) for x in layer]
+    parameters = batch_parameters(problem)
     inputs, labels = batch_of(problem)
 
     def relu(x: Any) -> Any:

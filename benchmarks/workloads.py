@@ -150,6 +150,15 @@ def initial_weights(problem: Problem) -> list[tuple[list[list[float]], list[floa
     ]
 
 
+def batch_parameters(problem: Problem) -> list[Any]:
+    """The same as arrays: W (nin, nout) and b (nout,) of each layer in turn."""
+    import numpy as np
+
+    return [
+        np.ascontiguousarray(x) for w, b in initial_weights(problem) for x in (np.array(w).T, np.array(b))
+    ]
+
+
 def _weight(problem: Problem, nin: int) -> float:
     x = random.uniform(-1, 1)
     return x / math.sqrt(nin) if problem.drawn else x
@@ -186,12 +195,12 @@ def batch_loss(
 ) -> Any:
     """The same loss over all samples at once, in tensor operations.
 
-    parameters: W (nout, nin) and b (nout,) of each layer in turn. inputs, labels: what batch_of gives, as the engine's
-    tensors. logsumexp: over the columns, (samples, classes) to (samples,). sigmoid, log: for the loss 'binary'.
+    parameters, inputs, labels: what batch_parameters and batch_of give, as the engine's tensors. logsumexp: over the
+    columns, (samples, classes) to (samples,). sigmoid, log: for the loss 'binary'.
     """
     h = inputs
     for i in range(0, len(parameters), 2):
-        h = h @ parameters[i].T + parameters[i + 1]
+        h = h @ parameters[i] + parameters[i + 1]
         if i < len(parameters) - 2:
             h = relu(h)
     if problem.loss == "cross_entropy":

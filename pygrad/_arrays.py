@@ -15,6 +15,7 @@ A gradient is never changed in place by pygrad: what is added makes a new array,
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -99,6 +100,7 @@ def own_grad(grad: Array | None, data: Array) -> Array:
 # ---- applying a rule ----
 
 # Of every rule, for ops without options: where every operand wants a gradient; where only the left or right one does.
+_WANTED = (True,)
 _PLAIN: dict[str, Record] = {name: (rule, None, (True,) * max(rule.arity, 0)) for name, rule in RULES.items()}
 _LEFT: dict[str, Record] = {name: (rule, None, (True, False)) for name, rule in RULES.items() if rule.arity == 2}
 _RIGHT: dict[str, Record] = {name: (rule, None, (False, True)) for name, rule in RULES.items() if rule.arity == 2}
@@ -113,7 +115,7 @@ def unary(name: str, x: Any) -> Any:
 def with_constant(name: str, x: Any, k: Any) -> Any:
     """An elementwise op of an array Value and its constant k, a number."""
     rule = RULES[name]
-    return x._array_node(name, (x,), rule.value(x.data, k), (rule, k, (True,)), k)
+    return x._array_node(name, (x,), rule.value(x.data, k), (rule, k, _WANTED), k)
 
 
 def binary(name: str, x: Any, y: Any) -> Any:
@@ -163,44 +165,45 @@ def apply(name: str, operands: Sequence[Any], options: Any = None) -> Any:
     Raises TypeError for an operand that is none of these; what NumPy raises for shapes that do not fit.
     """
     rule = RULES[name]
-    if len(operands) == 1 and rule.arity == 1:
+    if rule.arity == 1:
         (x,) = operands
         z = rule.value(x.data, options)
-        if type(z) is not np.ndarray or z.ndim == 0:
+        if type(z) is not np.ndarray or not z.shape:
             z = float(z)
-        return x._array_node(name, (x,), z, (rule, options, (True,)))
-    nodes, value_type = tuple(operands), type(operands[0])
-    wanted = (True,) * len(nodes)
-    if len({*map(type, nodes)}) > 1 or not _checks.is_value(nodes[0]):
-        value_type = next(backends.type_of(x) for x in operands if _checks.is_value(x))
-        wanted = tuple(isinstance(x, value_type) for x in operands)
-        dtype = _common_dtype([x for x, w in zip(operands, wanted) if w])
-        nodes = tuple(x if w else _constant(name, x, value_type, dtype) for x, w in zip(operands, wanted))
-    data = [v.data for v in nodes]
-    z = rule.value(data[0], data[1], options) if rule.arity == 2 else rule.value(data, options)
-    if type(z) is not np.ndarray or z.ndim == 0:
+        return x._array_node(name, (x,), z, (rule, options, _WANTED))
+    first = next(filter(_checks.is_value, operands))
+    plain, nodes, wanted, data = first._plain, [], [], []
+    for x in operands:
+        given = type(x) is plain or isinstance(x, plain)
+        node = x if given else _constant(name, x, plain, operands)
+        nodes.append(node)
+        wanted.append(given)
+        data.append(node.data)
+    z = rule.value(*data, options) if rule.arity == 2 else rule.value(data, options)
+    if type(z) is not np.ndarray or not z.shape:
         z = float(z)
-    return value_type._array_node(name, nodes, z, (rule, options, wanted))
+    return first._array_node(name, tuple(nodes), z, (rule, options, tuple(wanted)))
 
 
-def _common_dtype(values: list[Any]) -> Any:
-    arrays = [v.data for v in values if type(v.data) is np.ndarray]
-    return np.result_type(*arrays) if arrays else _FLOAT64
-
-
-def _constant(name: str, x: Any, value_type: Any, dtype: Any) -> Any:
+def _constant(name: str, x: Any, plain: Any, operands: Sequence[Any]) -> Any:
     """A leaf for a number or an array-like. Integers take the dtype of the array Values beside them."""
     if type(x) is np.ndarray and x.dtype is _FLOAT64 and x.ndim:
-        return value_type._array_node("leaf", (), x, None)
-    number = _checks.operand_float(x, value_type)
+        return plain._array_node("leaf", (), x, None)
+    number = _checks.operand_float(x, plain)
     if number is not NotImplemented:
-        return value_type(number)
+        return plain(number)
     if not isinstance(x, (np.ndarray, list, tuple)) and not hasattr(type(x), "__array__"):
         raise _OperandError(f"{name}: expected a Value, a number or an array, not {type(x).__name__}")
     array = _real(x, f"{name}: an operand")
     if array.dtype.kind != "f" or array.dtype not in (np.float32, np.float64):
-        array = array.astype(dtype)
-    return value_type._array_node("leaf", (), array, None) if array.ndim else value_type(float(array))
+        array = array.astype(_common_dtype(operands))
+    return plain._array_node("leaf", (), array, None) if array.ndim else plain(float(array))
+
+
+def _common_dtype(operands: Sequence[Any]) -> Any:
+    """Of the array Values among them."""
+    arrays = [v.data for v in operands if _checks.is_value(v) and type(v.data) is np.ndarray]
+    return np.result_type(*arrays) if arrays else _FLOAT64
 
 
 # ---- the reverse step ----
@@ -210,7 +213,7 @@ def fitted(c: Any, x: Any) -> Any:
     """A contribution to the gradient of an operand whose data is x: summed over the axes that broadcasting added or
     stretched, or broadcast to its shape; of its dtype. A float where x is one."""
     if type(x) is float:
-        return float(np.sum(c)) if type(c) is np.ndarray else float(c)
+        return float(np.add.reduce(c, None)) if type(c) is np.ndarray else float(c)
     if type(c) is not np.ndarray:
         c = np.asarray(c, x.dtype)
     if c.shape != x.shape:
@@ -221,15 +224,27 @@ def fitted(c: Any, x: Any) -> Any:
 def of_shape(c: Any, shape: tuple[int, ...]) -> Any:
     """c (an ndarray or a Value) summed to a shape that broadcasts to c's, or broadcast to a larger one."""
     added = c.ndim - len(shape)
-    if added > 0 and type(c) is np.ndarray and c.shape[added:] == shape:
-        return np.add.reduce(c, axis=0 if added == 1 else tuple(range(added)))
+    if type(c) is np.ndarray:
+        if added > 0 and c.shape[added:] == shape:
+            return np.add.reduce(c, 0 if added == 1 else tuple(range(added)))
+        if added < 0 and (added == -len(shape) or c.shape == shape[-added:]):
+            return _spread(c, shape)
     stretched = tuple(added + i for i, n in enumerate(shape) if added + i >= 0 and n == 1 != c.shape[added + i])
     axes = (*range(added), *stretched)
     if axes:
         c = np.sum(c, axis=axes, keepdims=True)
     if added > 0:
         c = np.reshape(c, c.shape[added:])
-    return c if c.shape == shape else np.broadcast_to(c, shape)
+    return c if c.shape == shape else _spread(c, shape)
+
+
+def _spread(c: Any, shape: tuple[int, ...]) -> Any:
+    """c broadcast to a shape. np.broadcast_to, which makes a view, takes as long as filling thousands of entries."""
+    if type(c) is not np.ndarray or math.prod(shape) > 10_000:
+        return np.broadcast_to(c, shape)
+    out = np.empty(shape, c.dtype)
+    out[...] = c
+    return out
 
 
 def contributions(record: Record, operands: tuple[Any, ...], z: Any, g: Any) -> Sequence[Any]:
@@ -241,26 +256,28 @@ def contributions(record: Record, operands: tuple[Any, ...], z: Any, g: Any) -> 
     rule, options, wanted = record
     if g is None:
         g = np.zeros_like(z)
-    derivatives = rule.derivatives
     if rule.arity == 1:
         x = operands[0].data
-        return (fitted(derivatives[0](g, x, None, z, options), x),)
+        return (_wanted(rule.derivatives[0](g, x, None, z, options), x),)
     if rule.arity == 2:
+        left, right = rule.derivatives
         x, y = operands[0].data, operands[1].data
         return (
-            _wanted(derivatives[0](g, x, y, z, options), x) if wanted[0] else None,
-            _wanted(derivatives[1](g, x, y, z, options), y) if wanted[1] else None,
+            _wanted(left(g, x, y, z, options), x) if wanted[0] else None,
+            _wanted(right(g, x, y, z, options), y) if wanted[1] else None,
         )
     if rule.name == "pack":
         numbers: bytes = unpacked(g, options).tobytes()
         return numbers
+    (derivative,) = rule.derivatives
     data = [v.data for v in operands]
-    return [
-        _wanted(derivatives[0](g, data, i, z, options), x) if wanted[i] else None for i, x in enumerate(data)
-    ]
+    return [_wanted(derivative(g, data, i, z, options), x) if wanted[i] else None for i, x in enumerate(data)]
 
 
 def _wanted(c: Any, x: Any) -> Any:
+    """Of a derivative: fitted, which is little to do most often."""
+    if type(c) is np.ndarray and type(x) is np.ndarray and c.shape == x.shape and c.dtype is x.dtype:
+        return c
     return None if c is None else fitted(c, x)
 
 

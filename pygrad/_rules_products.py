@@ -96,9 +96,12 @@ def _linear(xs: tuple[Any, ...], o: None) -> Any:
 
 
 def _linear_derivative(g: Any, xs: tuple[Any, ...], i: int, z: Any, o: None) -> Any:
+    if i == 2:
+        return g
+    x, weight = xs[0], xs[1]
     if i == 0:
-        return _matmul_left(g, xs[0], xs[1], z, None)
-    return _matmul_right(g, xs[0], xs[1], z, None) if i == 1 else g
+        return g @ weight.T if x.ndim == 2 else _matmul_left(g, x, weight, z, None)
+    return x.T @ g if x.ndim == 2 else _matmul_right(g, x, weight, z, None)
 
 
 # ---- einsum ----

@@ -26,7 +26,7 @@ _smallest: Any = np.minimum.reduce
 def _kept(r: Any, x: Any, o: tuple[Any, ...]) -> Any:
     """The result r of a reduction of x, or its gradient, with the reduced axes put back as axes of length 1."""
     axes, keepdims = o[0], o[1]
-    if keepdims or axes is None:
+    if keepdims or axes is None or axes == (0,):  # broadcasting puts back the first axis itself
         return r
     return r.reshape(tuple([1 if i in axes else n for i, n in enumerate(x.shape)])) if shape_of(r) else r
 
@@ -176,10 +176,10 @@ def _logsumexp(x: Any, o: tuple[_Axes, bool]) -> Any:
     """m + log(sum of e ** (x - m)), m the largest (Blanchard, Higham and Higham 2021, eq. 1.3). An infinite m is the
     result, so is nan; of no numbers -inf."""
     m = _largest(x, o[0], None, None, True, -math.inf)
-    finite = np.isfinite(m)
-    if finite.all():
-        z = m + np.log(_sum(np.exp(x - m), (o[0], True)))
+    if np.vdot(m, m) < math.inf:  # the quickest way to see that all are finite, unless they are huge
+        z = m + np.log(_total(np.exp(x - m), o[0], None, None, True))
     else:
+        finite = np.isfinite(m)
         shift = np.where(finite, m, 0.0)
         with np.errstate(over="ignore", divide="ignore"):  # e ** inf, log 0: not used
             z = np.where(finite, shift + np.log(_sum(np.exp(x - shift), (o[0], True))), m)
