@@ -24,22 +24,22 @@ def gradients(root: Any, seed: Any, inputs: Iterable[Any]) -> list[Any]:
     where a derivative has no finite value.
     """
     wanted = list(inputs)
-    steps, leading = leading_to(wanted, root)
+    steps, leading = leading_to(wanted, root)  # as long as the steps live, their ids are theirs
     kept = {id(x) for x in wanted}
     found: dict[int, Any] = {id(root): seed}  # by id of the Value: a Value, or a float where it is constant
     with ExitStack() as quiet:
         loud = True
-        for v, operands in reversed(steps):
+        for v in reversed(steps):
             g = found.get(id(v)) if id(v) in kept else found.pop(id(v), None)
             if g is None:
                 continue
             if v._record is None:
-                parts = _of_scalar(v, operands, g, leading)
+                parts = _of_scalar(v, g, leading)
             else:
                 if loud:
                     quiet.enter_context(arrays.quiet())
                     loud = False
-                parts = _of_rule(v, operands, g, leading)
+                parts = _of_rule(v, g, leading)
             for x, c in parts:
                 before = found.get(id(x))
                 found[id(x)] = c if before is None else before + c
@@ -61,8 +61,9 @@ def _refuse(v: Any) -> None:
 # ---- scalars ----
 
 
-def _of_scalar(v: Any, operands: tuple[Any, ...], g: Any, leading: Container[int]) -> Iterable[tuple[Any, Any]]:
+def _of_scalar(v: Any, g: Any, leading: Container[int]) -> Iterable[tuple[Any, Any]]:
     """What a node adds to the gradients of its operands, first operand first."""
+    operands = v.operands
     name, constant, has_closure = v._state()
     if has_closure:
         _refuse(v)
@@ -101,10 +102,11 @@ def _of_many(
 # ---- arrays ----
 
 
-def _of_rule(v: Any, operands: tuple[Any, ...], g: Any, leading: Container[int]) -> list[tuple[Any, Any]]:
+def _of_rule(v: Any, g: Any, leading: Container[int]) -> list[tuple[Any, Any]]:
     """The same of a node that a rule of arrays computed."""
     if v._state()[2]:
         _refuse(v)
+    operands = v.operands
     rule, options, wanted = v._record
     if not is_value(g):
         g = backends.type_of(v)(g)
@@ -125,4 +127,6 @@ def _fitted(c: Any, x: Any) -> Any:
     """arrays.fitted for graphs."""
     if not is_value(c):
         return _as_value(c, x)
-    return c if c.shape == x.shape else arrays.of_shape(c, x.shape)
+    if c.shape != x.shape:
+        c = arrays.of_shape(c, x.shape)
+    return arrays.apply("cast", (c,), x.dtype.name) if x.shape and c.dtype != x.dtype else c

@@ -40,20 +40,19 @@ def topological_order(root: Any, known: Container[int] = frozenset()) -> list[An
     return order
 
 
-def leading_to(inputs: Iterable[Any], root: Any) -> tuple[list[tuple[Any, tuple[Any, ...]]], set[int]]:
+def leading_to(inputs: Iterable[Any], root: Any) -> tuple[list[Any], set[int]]:
     """What of the graph under root leads to the inputs, which are any nodes.
 
-    Returns (v, its operands) of every Value that has such an operand, operands first, in topological order; and the
-    id()s of all that lead to an input, themselves among them. An input that is not under root is not.
+    Returns every Value that has such an operand, in topological order; and the id()s of all that lead to an input,
+    inputs among them. An input that is not under root is not.
     """
     wanted = {id(x) for x in inputs}
     leading: set[int] = set()
     steps = []
     for v in topological_order(root):
-        operands = v.operands
-        if not leading.isdisjoint(map(id, operands)):
+        if not leading.isdisjoint(map(id, v.operands)):
             leading.add(id(v))
-            steps.append((v, operands))
+            steps.append(v)
         elif id(v) in wanted:
             leading.add(id(v))
     return steps, leading

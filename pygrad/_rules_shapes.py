@@ -169,4 +169,5 @@ ROWS = [
         (lambda g, x, y, z, o: np.where(o, g, 0.0), lambda g, x, y, z, o: np.where(o, 0.0, g)),
     ),
     Rule("clip", "clip", 1, _clip, (_clip_derivative,)),
+    Rule("cast", "cast", 1, lambda x, dtype: x.astype(dtype), (lambda g, x, y, z, o: g,)),  # option: a dtype's name
 ]  # fmt: skip

@@ -369,18 +369,18 @@ class Value(Surface, Updates):
         """The derivatives of root by nodes, times seed: a float, or an array of its own; None if it does not depend on
         that one. Changes no gradient, but while it runs, and so do closures then."""
         steps, leading = leading_to(inputs, root)
-        reached = {id(x): x for _, operands in steps for x in operands} | {id(root): root}
+        reached = {id(x): x for v in steps for x in v._operands} | {id(root): root}
         before = [(v, v._grad, v._shared) for v in reached.values()]
         for v in reached.values():
             v._grad, v._shared = 0.0 if type(v._value) is float else None, False
         root._grad, root._shared = seed, type(root._value) is not float
         try:
-            for v, operands in reversed(steps):
+            for v in reversed(steps):
                 if v._hook is not None:
                     v._hook()
                 elif v._record is not None:
                     with arrays.quiet():
-                        arrays.step(v, arrays.towards(v._record, [id(x) in leading for x in operands]))
+                        arrays.step(v, arrays.towards(v._record, [id(x) in leading for x in v._operands]))
                 else:
                     v._step()
             return [x.grad if id(x) in leading else None for x in inputs]

@@ -93,6 +93,14 @@ def _many(value_type: Any, instruction: Instruction, at: Any) -> Any:
 
 def run(value_type: Any, program: list[Instruction]) -> list[Any]:
     """Everything a program shows: the bits of every data and grad at the end, and each exception on the way."""
+    values, trace = execute(value_type, program)
+    values[-1].backward()
+    trace.append([(v._op, bits(v.data), bits(v.grad), len(v.operands)) for v in values])
+    return trace
+
+
+def execute(value_type: Any, program: list[Instruction]) -> tuple[list[Any], list[Any]]:
+    """The Values of a program, and each exception on the way."""
     values: list[Any] = [value_type(0.5), value_type(-1.5)]
     trace: list[Any] = []
     for instruction in program:
@@ -127,6 +135,4 @@ def run(value_type: Any, program: list[Instruction]) -> list[Any]:
                 at(picks[0]).grad = 0.0
         except (ArithmeticError, ValueError) as error:
             trace.append((type(error), str(error)))
-    values[-1].backward()
-    trace.append([(v._op, bits(v.data), bits(v.grad), len(v.operands)) for v in values])
-    return trace
+    return values, trace

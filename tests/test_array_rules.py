@@ -185,6 +185,7 @@ CASES = [
     ("concatenate", [normal(2), normal(3)], 0, lambda t, *x: t.cat(x)),
     ("stack", [normal(2, 3), normal(2, 3)], 1, lambda t, *x: t.stack(x, 1)),
     ("stack", [0.5, 1.5], 0, lambda t, *x: t.stack(x)),
+    ("cast", [normal(3, 4)], "float64", lambda t, x: 1.0 * x),
     ("pack", [0.5, 1.5, -2.0, 3.0, 4.0, 0.0], ((2, 3), False), lambda t, *x: t.stack(x).reshape(2, 3)),
     ("pack", [0.5, 1.5, -2.0, 3.0, 4.0, 0.0], ((2, 3), True), lambda t, *x: t.stack(x).reshape(2, 3).T),
     ("where", [normal(3, 4), normal(4)], CONDITION, lambda t, x, y: t.where(t.tensor(CONDITION), x, y)),
@@ -415,6 +416,7 @@ def test_float32_stays_float32(name, xs, o, same):
         return
     if name == "clip" and isinstance(o[0], np.ndarray):
         o = (o[0].astype(np.float32), o[1])
+    o = "float32" if name == "cast" else o
     double = value(rule, xs, o)
     single = protected(xs, np.float32)
     z = value(rule, single, o)
