@@ -22,7 +22,6 @@ class _Lazy:
 arrays = _Lazy("._arrays")
 array_functions = _Lazy(".arrays")
 array_protocols = _Lazy("._array_protocols")
-array_rules = _Lazy(".array_rules")
 pickled = _Lazy("._pickled")
 array_updates = _Lazy("._array_updates")
 array_losses = _Lazy("._losses_arrays")

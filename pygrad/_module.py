@@ -296,13 +296,15 @@ class Module:
         clip_norm: float | None = None,
         on_nan: str = "warn",
         resume: History | None = None,
+        path: str = "auto",
     ) -> History:
         """Trains this module on samples, from the parameters it has; gives the History of the training.
 
-        X: the samples, of shape (samples, inputs), or (samples,) where the module takes one number. y: the targets, of
-        shape (samples,) or (samples, outputs), as the loss wants them.
-        loss: a name of pygrad.losses.LOSSES, or a function (outputs, targets) -> Value of a batch's outputs, a list of
-        what the module gave. None: the named loss of the fit before; a first fit needs one, nothing is guessed.
+        X: the samples, of shape (samples, inputs), or (samples,) where the module takes one number; a module of arrays
+        takes samples of any shape. y: the targets, of shape (samples,) or (samples, outputs), as the loss wants them.
+        loss: a name of pygrad.losses.LOSSES, or a function (outputs, targets) -> Value of a batch's outputs: a list of
+        what the module gave, or on arrays its array Value. None: the named loss of the fit before; a first fit needs
+        one, nothing is guessed.
         optimizer: 'sgd', 'adam', 'adamw', 'rmsprop' (with the rate or schedule lr, or its own default), or one of
         pygrad.optim, or any object with step() and zero_grad(). None: Adam.
         epochs: how many; with resume, the number of the last one.
@@ -321,6 +323,13 @@ class Module:
         result is that of an uninterrupted fit, bit for bit (but for Dropout, whose draws go on); with its own
         optimizer, or, if the History is from a file, the one that was loaded with it.
 
+        path: 'scalars' calls the module with one sample at a time, a list of floats; 'arrays' with a batch, an array
+        of shape (samples, ...), for which it must give an array Value of shape (samples, outputs). 'auto': arrays for
+        modules with array parameters, and for networks of pygrad's own neurons with a named loss where that is faster,
+        which is decided from the sizes alone (pygrad._paths); a resumed fit keeps its path. It is in history.path. Both
+        give the same but for rounding; scalars to the bit what the samples give one by one, on every machine, while the
+        last bits of arrays are those of NumPy's BLAS.
+
         'loss' in the History is the mean over the epoch's samples of the losses as they were met, each before its step.
         'accuracy' likewise: there is one for the losses that have labels (see predict). Modules are in training mode,
         for validation in evaluation mode, and then as they were before.
@@ -336,7 +345,7 @@ class Module:
         return training.fit(
             self, X, y, loss=loss, optimizer=optimizer, lr=lr, epochs=epochs, batch_size=batch_size, shuffle=shuffle,
             seed=seed, validation=validation, callbacks=callbacks, progress=progress, penalty=penalty,
-            clip_value=clip_value, clip_norm=clip_norm, on_nan=on_nan, resume=resume,
+            clip_value=clip_value, clip_norm=clip_norm, on_nan=on_nan, resume=resume, path=path,
         )  # fmt: skip
 
     def predict(self, X: Any, *, outputs: bool = False, loss: str | None = None) -> np.ndarray[Any, Any]:

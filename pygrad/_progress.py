@@ -10,14 +10,15 @@ from typing import Any
 class Progress:
     """One bar over all batches of all epochs; or nothing.
 
-    wanted: True for a bar, False for none, None for one if stderr is a terminal and tqdm is installed.
+    wanted: True for a bar, False for none, None for one if stderr is a terminal and tqdm is installed. path: how the
+    batches are computed, shown after the number of the epoch.
 
     Raises ImportError naming the extra if it is wanted and tqdm is not there.
     """
 
-    def __init__(self, wanted: bool | None, epochs: int, batches: int, done: int) -> None:
+    def __init__(self, wanted: bool | None, epochs: int, batches: int, done: int, path: str) -> None:
         self._bar: Any = None
-        self._epochs = epochs
+        self._epochs, self._path = epochs, path
         if wanted is None and not sys.stderr.isatty():
             return
         if wanted is None or wanted:
@@ -31,7 +32,7 @@ class Progress:
 
     def epoch_begins(self, epoch: int) -> None:
         if self._bar is not None:
-            self._bar.set_description(f"epoch {epoch}/{self._epochs}", refresh=False)
+            self._bar.set_description(f"epoch {epoch}/{self._epochs}, {self._path}", refresh=False)
 
     def batch_done(self) -> None:
         if self._bar is not None:

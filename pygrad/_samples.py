@@ -1,4 +1,4 @@
-"""Samples and targets as the training loop wants them: plain floats in lists, converted and checked once.
+"""Samples and targets as the training loop wants them: floats in lists, or one array, converted and checked once.
 
 From lists, tuples, arrays, and whatever NumPy takes for an array (data frames, tensors). Knows no model and no loss;
 errors name the sample.
@@ -18,8 +18,8 @@ Row = Any
 """A list of floats, or a float where a sample is one number."""
 
 
-def _items(given: Any, what: str) -> Any:
-    """A list of the samples, or an array of numbers. Raises TypeError for what has no samples."""
+def items(given: Any, what: str) -> Any:
+    """A list of the samples, or an array of them. Raises TypeError for what has no samples."""
     if isinstance(given, (list, tuple)):
         return given
     if is_value(given) or isinstance(given, (str, bytes, dict, set, frozenset)) or np.isscalar(given):
@@ -39,6 +39,12 @@ def _is_row(x: Any) -> bool:
     if is_value(x) or isinstance(x, (str, bytes, dict, set, frozenset)):
         return False
     return hasattr(x, "__len__") and getattr(x, "ndim", 1) != 0
+
+
+def are_rows(found: Any) -> bool:
+    """Whether samples, from items(), seem to be rows of numbers: neither bare numbers nor tables themselves."""
+    first: Any = found[0] if len(found) else None
+    return _is_row(first) and not (len(first) and _is_row(first[0]))
 
 
 def _float(x: Any, what: str) -> float:
@@ -69,18 +75,18 @@ def as_rows(given: Any, what: str, width: int | None = None) -> list[Row]:
 
     Raises TypeError naming the sample for what is no number, ValueError for one of another length or if there is none.
     """
-    items = _items(given, what)
-    if len(items) == 0:
+    found = items(given, what)
+    if len(found) == 0:
         raise ValueError(f"{what} has no samples")
-    if isinstance(items, np.ndarray):
-        if items.ndim > 2:
-            raise ValueError(f"{what} must have shape (samples, inputs), not {items.shape}")
-        if items.dtype.kind in "fiub":
-            rows: list[Row] = items.astype(np.float64).tolist()
+    if isinstance(found, np.ndarray):
+        if found.ndim > 2:
+            raise ValueError(f"{what} must have shape (samples, inputs), not {found.shape}")
+        if found.dtype.kind in "fiub":
+            rows: list[Row] = found.astype(np.float64).tolist()
             _same_width(rows, what, width)
             return rows
     rows = []
-    for i, item in enumerate(items):
+    for i, item in enumerate(found):
         if _is_row(item):
             rows.append(
                 [x if type(x) is float else _float(x, f"{what}[{i}][{j}]") for j, x in enumerate(item)]
@@ -89,6 +95,25 @@ def as_rows(given: Any, what: str, width: int | None = None) -> list[Row]:
             rows.append(_float(item, f"{what}[{i}]"))
     _same_width(rows, what, width)
     return rows
+
+
+def as_array(given: Any, what: str, dtype: Any, shape: tuple[int, ...] | None = None) -> Any:
+    """The samples as one array of a dtype, of shape (samples, ...); the array itself where it is that.
+
+    shape: that of each sample (None: whatever it is). Raises what as_rows raises, naming the sample.
+    """
+    found = items(given, what)
+    try:
+        array = np.asarray(found)
+    except (TypeError, ValueError):  # array Values, rows of differing lengths
+        array = None
+    if len(found) == 0 or array is None or array.dtype.kind not in "fiub":
+        array = np.array(as_rows(found, what))
+    if shape is not None and array.shape[1:] != shape:
+        if array.ndim <= 2 and len(shape) <= 1:
+            _same_width([array[0].tolist()], what, shape[0] if shape else 0)
+        raise ValueError(f"{what} has samples of shape {array.shape[1:]}, but those trained on have {shape}")
+    return array.astype(dtype, copy=False)
 
 
 def width_of(row: Row) -> int | None:
@@ -114,13 +139,13 @@ def as_targets(given: Any, samples: int, what: str, of: str) -> list[Any]:
 
     Raises TypeError naming the sample for what is no number, ValueError for another count, stating both.
     """
-    items = _items(given, what)
-    if len(items) != samples:
-        raise ValueError(f"{of} has {samples} samples, but {what} has {len(items)} targets")
-    if isinstance(items, np.ndarray) and items.ndim > 2:
-        raise ValueError(f"{what} must have shape (samples,) or (samples, outputs), not {items.shape}")
+    found = items(given, what)
+    if len(found) != samples:
+        raise ValueError(f"{of} has {samples} samples, but {what} has {len(found)} targets")
+    if isinstance(found, np.ndarray) and found.ndim > 2:
+        raise ValueError(f"{what} must have shape (samples,) or (samples, outputs), not {found.shape}")
     targets: list[Any] = []
-    for i, item in enumerate(items):
+    for i, item in enumerate(found):
         if isinstance(item, str):
             raise TypeError(f"{what}[{i}] is the text {item!r}: give each class a number, from 0 on")
         if _is_row(item):
@@ -128,6 +153,18 @@ def as_targets(given: Any, samples: int, what: str, of: str) -> list[Any]:
         else:
             targets.append(_number(item, f"{what}[{i}]"))
     return targets
+
+
+def target_array(targets: list[Any], dtype: Any, keep_integers: bool, what: str) -> Any:
+    """Targets as one array: of integers where all are that and they are kept, else of the dtype.
+
+    Raises ValueError for targets that differ in length.
+    """
+    widths = {len(y) if isinstance(y, list) else None for y in targets}
+    if len(widths) > 1:
+        raise ValueError(f"{what}: the targets differ in length, which an array cannot: use path='scalars'")
+    array = np.array(targets)
+    return array if keep_integers and array.dtype.kind == "i" else array.astype(dtype)
 
 
 def without_columns(targets: list[Any]) -> list[Any]:

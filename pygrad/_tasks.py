@@ -1,13 +1,16 @@
 """What each named loss means for its user: which targets it takes, the labels and probabilities of its outputs.
 
-An output here is a float, or a list of floats where the model gives several (see plain). The losses themselves are
-pygrad.losses; a loss of the user's own has no entry here, so its outputs have no labels.
+An output here is a float, or a list of floats where the model gives several (see plain); of a whole batch an array, of
+shape (samples,) or (samples, outputs). The losses themselves are pygrad.losses; a loss of the user's own has no entry
+here, so its outputs have no labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from . import functions
 from ._checks import as_class, is_value
@@ -18,8 +21,10 @@ Output = Any
 
 
 def plain(output: Any) -> Output:
-    """The numbers of what a model gave: of a Value, or of a list of them."""
-    return output.data if is_value(output) else [v.data for v in output]
+    """The numbers of what a model gave: of a Value, or of a list of them. Of an array Value of one entry its number."""
+    if not is_value(output):
+        return [v.data for v in output]
+    return output.data if type(output.data) is float else output.item() if output.size == 1 else output.data.tolist()
 
 
 def _argmax(scores: list[float]) -> int:
@@ -45,6 +50,25 @@ def _positive(output: Output) -> Any:
 
 def _sign(output: Output) -> Any:
     return _each(lambda x: 1 if x > 0.0 else -1, output)
+
+
+# ---- the same of batches: arrays of int64 ----
+
+
+def _above_half_all(outputs: Any) -> Any:
+    return (outputs > 0.5).astype(np.int64)
+
+
+def _positive_all(outputs: Any) -> Any:
+    return (outputs > 0.0).astype(np.int64)
+
+
+def _sign_all(outputs: Any) -> Any:
+    return np.where(outputs > 0.0, 1, -1)
+
+
+def _argmax_all(outputs: Any) -> Any:
+    return np.argmax(outputs, axis=1)
 
 
 # ---- targets ----
@@ -121,6 +145,12 @@ class Task(NamedTuple):
     of_classes: bool = False
     """Whether a target is an integer class, and there is one output a class."""
 
+    labels: Callable[[Any], Any] | None = None
+    """label, of an array of outputs."""
+
+    probabilities: Callable[[Any], Any] | None = None
+    """probability, of an array of outputs."""
+
 
 def _same(output: Output) -> Output:
     return output
@@ -133,11 +163,15 @@ def _sigmoid(output: Output) -> Output:
 TASKS: dict[str, Task] = {
     "mse": Task(_real_targets),
     "sse": Task(_real_targets),
-    "binary_cross_entropy": Task(_fraction_targets, _above_half, _same),
-    "binary_cross_entropy_with_logits": Task(_fraction_targets, _positive, _sigmoid),
-    "cross_entropy": Task(_class_target, _argmax, Softmax(), True),
-    "hinge": Task(_sign_targets, _sign),
-    "multiclass_hinge": Task(_class_target, _argmax, None, True),
+    "binary_cross_entropy": Task(
+        _fraction_targets, _above_half, _same, labels=_above_half_all, probabilities=_same
+    ),
+    "binary_cross_entropy_with_logits": Task(
+        _fraction_targets, _positive, _sigmoid, labels=_positive_all, probabilities=functions.sigmoid
+    ),
+    "cross_entropy": Task(_class_target, _argmax, Softmax(), True, _argmax_all, Softmax()),
+    "hinge": Task(_sign_targets, _sign, labels=_sign_all),
+    "multiclass_hinge": Task(_class_target, _argmax, None, True, _argmax_all),
 }
 """By the names of pygrad.losses.LOSSES."""
 

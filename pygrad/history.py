@@ -43,8 +43,14 @@ class History:
         self.partial: Partial | None = None
         """The epoch in which it was interrupted; None between epochs."""
         self.settings: dict[str, Any] = {}
-        """What determines the batches: loss, batch_size, shuffle, seed, samples."""
+        """What determines the batches: loss, batch_size, shuffle, seed, samples; and the path on which they were
+        computed."""
         self._optimizer: Any = None
+
+    @property
+    def path(self) -> str | None:
+        """How the batches were computed: 'arrays' (each at once) or 'scalars' (sample by sample). None before a fit."""
+        return str(self.settings.get("path", "scalars")) if self.settings else None  # files of old have no path
 
     # ---- reading ----
 
@@ -153,6 +159,7 @@ class History:
             for x in self.columns.get("seconds", ()):
                 seconds += x
             parts.append(f"{seconds:.3g} s")
+            parts += [f"path={self.path!r}"] if self.path else []
         if self.stopped:
             parts.append(self.stopped)
         return f"<History: {', '.join(parts)}>"

@@ -1,7 +1,7 @@
 """What a trained model says about samples: outputs, labels, probabilities, and how good they are.
 
-One sample at a time, so that no graph is kept. What labels and probabilities there are depends on the named loss, by
-the table of _tasks.py; the results are NumPy arrays.
+No graph is kept: samples are computed one at a time, or many at once as arrays, as _paths.py decides. What labels and
+probabilities there are depends on the named loss, by the table of _tasks.py; the results are NumPy arrays.
 """
 
 from __future__ import annotations
@@ -10,11 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from . import _samples
+from . import _paths, _samples
+from ._fit_data import checked_targets
+from ._modes import in_mode
 from ._tasks import TASKS, Task, correct, plain
-from .training import checked_targets, in_mode, outputs_of, resolved_loss
+from .recording import no_grad
+from .training import resolved_loss
 
 Array = np.ndarray[Any, Any]
+
+_CHUNK = 1024
+"""Samples that are computed at once, so that the layers between need little memory."""
 
 
 def _task(model: Any, loss: str | None) -> tuple[str | None, Task | None]:
@@ -28,15 +34,25 @@ def _task(model: Any, loss: str | None) -> tuple[str | None, Task | None]:
     return name, TASKS[name]
 
 
-def _outputs(model: Any, X: Any) -> list[Any]:
-    """The numbers that the model gives for each sample: a float, or a list of them."""
-    rows = _samples.as_rows(X, "X")
-    results: list[Any] = []
+def _outputs(model: Any, X: Any) -> Any:
+    """What the model gives for each sample: a list of floats, or of lists of them; computed with arrays, an array of
+    shape (samples,) or (samples, outputs)."""
+    X = _samples.items(X, "X")
     with in_mode(model, False):
-        outputs_of(model, rows[0], "X[0]")  # for its errors
-        for row in rows:
-            results.append(plain(model(row)))
-    return results
+        if _paths.chosen("auto", model, len(X), _samples.are_rows(X)) == "arrays":
+            return _on_arrays(model, X)
+        rows = _samples.as_rows(X, "X")
+        _paths.Scalars.outputs_each(model, rows, "X[0]")  # for its errors
+        return [plain(model(row)) for row in rows]
+
+
+def _on_arrays(model: Any, X: Any) -> Array:
+    rows = _samples.as_array(X, "X", _paths.number_type(model))
+    _paths.Arrays.outputs_each(model, rows, "X[0]")  # for its errors
+    with no_grad(), np.errstate(all="ignore"):
+        parts = [model(rows[start : start + _CHUNK]).data for start in range(0, len(rows), _CHUNK)]
+    outputs: Array = _paths.as_columns(np.concatenate(parts)).astype(np.float64, copy=False)
+    return outputs
 
 
 def predict(model: Any, X: Any, *, outputs: bool = False, loss: str | None = None) -> Array:
@@ -46,11 +62,22 @@ def predict(model: Any, X: Any, *, outputs: bool = False, loss: str | None = Non
     if outputs or task is None or task.label is None:
         return np.array(found, dtype=np.float64)
     _check_outputs(task, found)
+    if isinstance(found, np.ndarray):
+        assert task.labels is not None
+        labels: Array = task.labels(found)
+        return labels
     return np.array([task.label(output) for output in found], dtype=np.int64)
 
 
-def _check_outputs(task: Task, found: list[Any]) -> None:
-    if task.of_classes and not isinstance(found[0], list):
+def _outputs_each(found: Any) -> int | None:
+    """The number of outputs of a sample; None for a single one that is no list."""
+    if isinstance(found, np.ndarray):
+        return None if found.ndim == 1 else found.shape[1]
+    return len(found[0]) if isinstance(found[0], list) else None
+
+
+def _check_outputs(task: Task, found: Any) -> None:
+    if task.of_classes and _outputs_each(found) is None:
         raise ValueError("this loss has one output a class, but the model gives a single output")
 
 
@@ -63,6 +90,9 @@ def predict_proba(model: Any, X: Any, *, loss: str | None = None) -> Array:
         raise ValueError(f"no probabilities: {what}; loss= says what the outputs are: {known}")
     found = _outputs(model, X)
     _check_outputs(task, found)
+    if isinstance(found, np.ndarray):
+        assert task.probabilities is not None
+        return np.asarray(task.probabilities(found))
     return np.array([task.probability(output) for output in found], dtype=np.float64)
 
 
@@ -75,9 +105,11 @@ def score(model: Any, X: Any, y: Any, *, loss: str | None = None) -> float:
             f"{', '.join(TASKS)}"
         )
     found = _outputs(model, X)
-    outputs = len(found[0]) if isinstance(found[0], list) else None
-    targets = checked_targets(name, _samples.as_targets(y, len(found), "y", "X"), outputs, "y")
-    return score_of(name, found, targets)
+    targets = _samples.as_targets(y, len(found), "y", "X")
+    targets = checked_targets(name, targets, _outputs_each(found), "y")
+    if isinstance(found, np.ndarray) and task.label is not None:
+        return float(np.mean(_paths.rightly(task, found, np.array(targets))))
+    return score_of(name, found.tolist() if isinstance(found, np.ndarray) else found, targets)
 
 
 def score_of(loss: str, outputs: list[Any], targets: list[Any]) -> float:

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _checks, saving
+from ._modes import in_mode
 from ._recipe import Recipe
 from ._tasks import plain
-from .training import in_mode
 
 if TYPE_CHECKING:
     import numpy as np

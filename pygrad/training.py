@@ -1,7 +1,8 @@
 """Training a model on samples in batches: `fit`. The loop that everybody writes, with its checks and its records.
 
-The arithmetic is that of the plain loop: outputs = [model(x) for x in batch], the loss, zero_grad, backward, step; so
-the same bits on every backend, and no graph outlives its batch. What a model gives afterwards is pygrad.prediction.
+The arithmetic is that of the plain loop: outputs = [model(x) for x in batch], or model(batch) on arrays, then the loss,
+zero_grad, backward, step; so the same bits on every backend, and no graph outlives its batch. Which of the two it is,
+_paths.py decides. What a model gives afterwards is pygrad.prediction.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ import math
 import random
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import _checks, _samples, backends, losses
+import numpy as np
+
+from . import _checks, _paths, _samples, losses
 from ._checks import is_value
+from ._fit_data import Data, parted, prepared
 from ._interrupts import Interrupts
+from ._modes import in_mode, set_mode
 from ._progress import Progress
-from ._tasks import TASKS, Task, correct, plain
+from ._tasks import TASKS, Task
 from .callbacks import Callback, Run, as_callbacks
 from .history import History, Partial
 
@@ -27,7 +31,7 @@ Loss = str | Callable[[Sequence[Any], Sequence[Any]], Any]
 
 ON_NAN = ("warn", "raise", "ignore")
 
-_EXACT = ("loss", "batch_size", "shuffle", "seed", "samples")
+_EXACT = ("loss", "batch_size", "shuffle", "seed", "samples", "path")
 """The settings that determine the batches of an epoch, and so must stay when one is resumed in its middle."""
 
 
@@ -101,36 +105,6 @@ def _resumed_optimizer(given: Any, lr: Any, parameters: list[Any], history: Hist
     return own
 
 
-def outputs_of(model: Any, row: Any, what: str) -> int | None:
-    """How many outputs the model gives for a sample, computed once: None for a single one, which is no list.
-
-    Raises the model's own error with the sample's name in front, TypeError if it gives no Values.
-    """
-    try:
-        output = model(row)
-    except (TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        hint = "" if isinstance(row, list) else "; give one list of inputs a sample, so [[...]] for a single one"
-        raise kind(f"{what}: {error}{hint}") from error
-    if is_value(output):
-        return None
-    if not isinstance(output, (str, dict)) and hasattr(output, "__len__") and all(is_value(v) for v in output):
-        return len(output)
-    raise TypeError(f"{what}: the model must give a Value or a list of Values, not {type(output).__name__}")
-
-
-def _split(fraction: float, samples: int, seed: int) -> tuple[list[int], list[int]]:
-    """The indices to train on and to hold out, drawn by the seed, each in ascending order."""
-    if not 0.0 < fraction < 1.0:
-        raise ValueError(f"validation must be (X, y), or a fraction between 0 and 1, not {fraction!r}")
-    held = round(fraction * samples)
-    if not 0 < held < samples:
-        raise ValueError(f"validation={fraction!r} of {samples} samples leaves none to hold out or to train on")
-    order = list(range(samples))
-    random.Random(f"pygrad validation {seed}").shuffle(order)
-    return sorted(order[held:]), sorted(order[:held])
-
-
 def epoch_order(samples: int, seed: int, epoch: int, shuffle: bool) -> list[int]:
     """The order of the samples in an epoch: it depends on nothing else, so an epoch can be resumed."""
     order = list(range(samples))
@@ -139,58 +113,28 @@ def epoch_order(samples: int, seed: int, epoch: int, shuffle: bool) -> list[int]
     return order
 
 
-# ---- modes ----
-
-
-def _set_mode(modules: list[Any], training: bool) -> None:
-    for module in modules:
-        if module.training is not training:
-            module.training = training
-
-
-@contextmanager
-def in_mode(model: Any, training: bool) -> Iterator[list[Any]]:
-    """The model and the modules inside it in training or evaluation mode; each as it was afterwards."""
-    modules = model.modules()
-    before = [module.training for module in modules]
-    try:
-        _set_mode(modules, training)
-        yield modules
-    finally:
-        for module, mode in zip(modules, before):
-            _set_mode([module], mode)
-
-
 # ---- the loop ----
-
-
-def _detached(output: Any) -> Any:
-    """New leaves with the numbers of an output, so that nothing holds its graph."""
-    if is_value(output):
-        return backends.type_of(output)(output.data)
-    return [backends.type_of(v)(v.data) for v in output]
 
 
 class _Loop:
     """One call of fit, after everything was checked."""
 
-    def __init__(self, run: Run, rows: list[Any], targets: list[Any], loss: Callable[[Any, Any], Any]) -> None:
-        self.run, self.rows, self.targets, self.loss = run, rows, targets, loss
-        self.held: tuple[list[Any], list[Any]] | None = None
+    def __init__(self, run: Run, data: Data, held: Data | None, loss: Callable[[Any, Any], Any]) -> None:
+        self.run, self.data, self.held, self.loss = run, data, held, loss
         self.task: Task | None = None
         self.penalty: Callable[[Any], Any] | None = None
         self.clip: list[Callable[[], Any]] = []
         self.on_nan = "warn"
         self.warned = False
         self.callbacks: list[Callback] = []
-        self.size = len(rows)
+        self.size = len(data)
         self.shuffle, self.seed = True, 0
         self.interrupts = Interrupts()
         self.modules: list[Any] = []
 
     @property
     def batches(self) -> int:
-        return -(-len(self.rows) // self.size)
+        return -(-len(self.data) // self.size)
 
     def epoch(self, epoch: int, progress: Progress) -> None:
         """Runs an epoch, or the rest of one that was interrupted, and adds its row to the history."""
@@ -198,13 +142,13 @@ class _Loop:
         run.epoch = epoch
         partial = history.partial = history.partial or Partial(0, 0.0, 0, 0.0, math.nan)
         run.batch = partial.batches
-        order = epoch_order(len(self.rows), self.seed, epoch, self.shuffle)
+        order = self.data.order(epoch_order(len(self.data), self.seed, epoch, True) if self.shuffle else None)
         on_batch_end = [c for c in self.callbacks if type(c).on_batch_end is not Callback.on_batch_end]
         progress.epoch_begins(epoch)
         start = time.perf_counter() - partial.seconds
         try:
             for batch in range(partial.batches, self.batches):
-                self.step(order[batch * self.size : (batch + 1) * self.size], partial)
+                self.step(*self.data.batch(order, batch * self.size, (batch + 1) * self.size), partial)
                 progress.batch_done()
                 for callback in on_batch_end:
                     callback.on_batch_end(run)
@@ -219,27 +163,22 @@ class _Loop:
             for callback in self.callbacks:
                 callback.on_epoch_end(run)
 
-    def step(self, chosen: list[int], partial: Partial) -> None:
+    def step(self, rows: Any, targets: Any, partial: Partial) -> None:
         """One batch: outputs, loss, gradients, step. Its graph is gone afterwards."""
         run, model = self.run, self.run.model
-        targets = [self.targets[i] for i in chosen]
         try:
-            outputs = [model(self.rows[i]) for i in chosen]
-            total = self.loss(outputs, targets)
+            with np.errstate(all="ignore"):  # on_nan says what to do
+                outputs = self.data.outputs(model, rows)
+                total = self.loss(outputs, targets)
         except OverflowError as error:
             raise FloatingPointError(f"{self.where(partial)}: training diverges: {error}") from error
-        if not is_value(total):
-            raise TypeError(f"the loss must give a Value, not {type(total).__name__}")
+        self.check_loss(total)
         if self.penalty is not None:
             total = total + self.penalty(model)
         number = total.data
         if not math.isfinite(number):
-            data = [[self.rows[i] for i in chosen], targets]
-            self.not_finite(number, self.where(partial), _samples.finite(data))
-        right = 0
-        if self.task is not None:
-            for output, target in zip(outputs, targets):
-                right += correct(self.task, plain(output), target)
+            self.not_finite(number, self.where(partial), self.data.finite(rows, targets))
+        right = 0 if self.task is None else self.data.correct(self.task, outputs, targets)
         run.optimizer.zero_grad()
         total.backward()
         with self.interrupts:
@@ -250,9 +189,18 @@ class _Loop:
             partial.learning_rate = float(rate)
             partial.batches += 1
             # weights that add up to 1: with a single batch the epoch's loss is its loss, to the last bit
-            partial.loss += number * (len(chosen) / len(self.rows))
+            partial.loss += number * (len(targets) / len(self.data))
             partial.correct += right
             run.batch = partial.batches
+
+    def check_loss(self, total: Any) -> None:
+        """Raises TypeError for a loss that is not one number in a Value."""
+        if not is_value(total):
+            raise TypeError(f"the loss must give a Value, not {type(total).__name__}")
+        if total.ndim:
+            raise TypeError(
+                f"the loss must give a Value of one number, not one of shape {total.shape}: take its mean or sum"
+            )
 
     def where(self, partial: Partial) -> str:
         return f"epoch {self.run.epoch}, batch {partial.batches + 1} of {self.batches}"
@@ -272,33 +220,34 @@ class _Loop:
         """What there is to say of an epoch whose batches are done."""
         row = {"loss": partial.loss}
         if self.task is not None:
-            row["accuracy"] = partial.correct / len(self.rows)
+            row["accuracy"] = partial.correct / len(self.data)
         if self.held is not None:
-            _set_mode(self.modules, False)
+            set_mode(self.modules, False)
             try:
-                row.update(self.validate(*self.held))
+                row.update(self.validate(self.held))
             finally:
-                _set_mode(self.modules, True)
+                set_mode(self.modules, True)
         row["learning_rate"] = partial.learning_rate
         return row
 
-    def validate(self, rows: list[Any], targets: list[Any]) -> dict[str, float]:
+    def validate(self, held: Data) -> dict[str, float]:
         """Loss (without the penalty) and accuracy on samples that are not trained on, in batches of the same size."""
-        loss, right = 0.0, 0
-        for start in range(0, len(rows), self.size):
-            wanted = targets[start : start + self.size]
+        loss, right, order = 0.0, 0, held.order(None)
+        for start in range(0, len(held), self.size):
+            rows, targets = held.batch(order, start, start + self.size)
             try:
-                outputs = [_detached(self.run.model(x)) for x in rows[start : start + self.size]]
-                total = self.loss(outputs, wanted)
+                with np.errstate(all="ignore"):
+                    outputs = held.evaluated(self.run.model, rows)
+                    total = self.loss(outputs, targets)
             except OverflowError as error:
                 raise FloatingPointError(f"epoch {self.run.epoch}, validation: training diverges: {error}") from error
-            loss += total.data * (len(wanted) / len(rows))
+            self.check_loss(total)
+            loss += total.data * (len(targets) / len(held))
             if self.task is not None:
-                for output, target in zip(outputs, wanted):
-                    right += correct(self.task, plain(output), target)
+                right += held.correct(self.task, outputs, targets)
         row = {"validation_loss": loss}
         if self.task is not None:
-            row["validation_accuracy"] = right / len(rows)
+            row["validation_accuracy"] = right / len(held)
         return row
 
     def all(self, first: int, progress: Progress) -> None:
@@ -358,6 +307,7 @@ def fit(
     clip_norm: float | None,
     on_nan: str,
     resume: History | None,
+    path: str = "auto",
 ) -> History:
     """Trains a model; see Module.fit, which is this function with `model` as self, and says what the defaults are."""
     if loss is None and isinstance(resume, History):
@@ -366,43 +316,38 @@ def fit(
     last = _checks.size(epochs, "epochs")
     if on_nan not in ON_NAN:
         raise ValueError(f"on_nan must be one of {', '.join(map(repr, ON_NAN))}, not {on_nan!r}")
+    _paths.check_name(path)
     if resume is not None and not isinstance(resume, History):
         raise TypeError(f"resume must be the History of an earlier fit, not {type(resume).__name__}")
     history = History() if resume is None else resume
     seed = _resolved_seed(seed, history)
     hooks = as_callbacks(callbacks)
 
-    rows = _samples.as_rows(X, "X")
-    targets = _samples.as_targets(y, len(rows), "y", "X")
+    X = _samples.items(X, "X")
+    if len(X) == 0:
+        raise ValueError("X has no samples")
+    targets = _samples.as_targets(y, len(X), "y", "X")
     parameters = model.parameters()
     if not parameters:
         raise ValueError(f"{type(model).__name__} has no parameters to train")
-    with in_mode(model, False):
-        outputs = outputs_of(model, rows[0], "X[0]")
-    targets = checked_targets(loss_name, targets, outputs, "y")
-    held = None
-    if isinstance(validation, (list, tuple)) and len(validation) == 2:
-        their_rows = _samples.as_rows(validation[0], "validation X", _samples.width_of(rows[0]) or 0)
-        theirs = _samples.as_targets(validation[1], len(their_rows), "validation y", "validation X")
-        held = (their_rows, checked_targets(loss_name, theirs, outputs, "validation y"))
-    elif validation is not None:
-        if isinstance(validation, str) or not hasattr(type(validation), "__float__"):
-            raise TypeError(f"validation must be (X, y), or a fraction between 0 and 1, not {validation!r:.100}")
-        train, test = _split(_checks.as_float(validation, "validation"), len(rows), seed)
-        held = ([rows[i] for i in test], [targets[i] for i in test])
-        rows, targets = [rows[i] for i in train], [targets[i] for i in train]
-
-    size = len(rows) if batch_size is None else min(_checks.size(batch_size, "batch_size"), len(rows))
+    parts = parted(validation, len(X), seed)
+    samples = len(X) if parts is None else len(parts[0])
+    size = samples if batch_size is None else min(_checks.size(batch_size, "batch_size"), samples)
     if size < 1:
         raise ValueError(f"batch_size must be at least 1, or None for all samples, not {batch_size!r}")
+    if path == "auto" and (len(history) or history.partial is not None):
+        path = history.path or "auto"
+    path = _paths.chosen(path, model, size, loss_name is not None and _samples.are_rows(X))
+    data, held = prepared(path, model, loss_name, X, targets, validation, parts)
     settings = {
-        "loss": loss_name, "batch_size": size, "shuffle": bool(shuffle), "seed": seed, "samples": len(rows),
+        "loss": loss_name, "batch_size": size, "shuffle": bool(shuffle), "seed": seed, "samples": samples, "path": path,
     }  # fmt: skip
     if history.partial is not None:
         for name in _EXACT:
-            if history.settings.get(name) != settings[name]:
+            before = history.path if name == "path" else history.settings.get(name)
+            if before != settings[name]:
                 raise ValueError(
-                    f"resume= stands in the middle of an epoch with {name}={history.settings.get(name)!r}: "
+                    f"resume= stands in the middle of an epoch with {name}={before!r}: "
                     f"it cannot go on with {settings[name]!r}"
                 )
     if resume is None:
@@ -411,8 +356,8 @@ def fit(
         stepper = _resumed_optimizer(optimizer, lr, parameters, history)
 
     run = Run(model, stepper, history, last, len(history))
-    loop = _Loop(run, rows, targets, loss_function)
-    loop.held, loop.size, loop.seed, loop.shuffle = held, size, seed, bool(shuffle)
+    loop = _Loop(run, data, held, loss_function)
+    loop.size, loop.seed, loop.shuffle = size, seed, bool(shuffle)
     loop.on_nan, loop.callbacks = on_nan, hooks
     task = TASKS.get(loss_name or "")
     loop.task = task if task is not None and task.label is not None else None
@@ -420,7 +365,7 @@ def fit(
     loop.clip = _clipping(stepper, parameters, clip_value, clip_norm)
     done = len(history) * loop.batches + (history.partial.batches if history.partial else 0)
     history._check_columns(loop.task is not None, held is not None)
-    bar = Progress(progress, last, loop.batches, done)
+    bar = Progress(progress, last, loop.batches, done, path)
 
     history.settings, history.interrupted, history.stopped, history._optimizer = settings, False, "", stepper
     model._loss = loss_name
@@ -436,23 +381,6 @@ def _resolved_seed(seed: Any, history: History) -> int:
     if isinstance(seed, bool) or not hasattr(type(seed), "__index__"):
         raise TypeError(f"seed must be an integer or None, not {type(seed).__name__}")
     return int(seed)
-
-
-def checked_targets(loss: str | None, targets: list[Any], outputs: int | None, what: str) -> list[Any]:
-    """The targets as a named loss takes them; those of a function of the user's as they are.
-
-    Raises TypeError or ValueError naming the first sample whose target does not fit.
-    """
-    if loss is None:
-        return targets
-    task = TASKS[loss]
-    if outputs is None or task.of_classes:
-        targets = _samples.without_columns(targets)
-    elif outputs == 1:
-        targets = [y if isinstance(y, list) else [y] for y in targets]
-    for i, y in enumerate(targets):
-        task.check(y, outputs, f"{what}[{i}]")
-    return targets
 
 
 def _penalty(given: Any, parameters: list[Any]) -> Callable[[Any], Any] | None:

@@ -272,7 +272,7 @@ def test_history_reads_like_a_table():
     assert len(str(history).splitlines()) == 21
     assert repr(History()) == "<History: 0 epochs>"
     history.stopped = "enough"
-    assert repr(history) == "<History: 100 epochs, loss=1, 0 s, enough>"
+    assert repr(history) == "<History: 100 epochs, loss=1, 0 s, path='scalars', enough>"
 
 
 def test_history_as_json():
