@@ -152,6 +152,10 @@ static int set_backward(PyObject *object, PyObject *given, void *unused) {
     handle *self = (handle *)object;
     if (given && !PyCallable_Check(given)) return raise_error(PyObject_CallFunction(bad_hook, "O", given)) ? 0 : -1;
     if (!given && !self->traced) return 0; /* no hook to take away */
+    if (given && arena->nodes[self->id].op == PG_OP_LEAF) { /* within no_grad() a leaf remains one */
+        int record = recorded();
+        if (record <= 0) return record;
+    }
     int late = !self->traced && arena->nodes[self->id].refs > 1;
     if (late) { /* prepared layers are no reason to pin: they let go, and leave traced parameters alone */
         PyObject *done = PyObject_CallFunctionObjArgs(changed, NULL);

@@ -76,6 +76,18 @@ static PyObject *text_or_empty(PyObject *given, const char *what) {
     return given ? PyObject_CallFunction(text, "Os", given, what) : PyUnicode_FromString("");
 }
 
+/* Within no_grad(), of a user-defined op: it is a leaf like any other result. Changes both references; -1 on error. */
+static int unrecorded_op(PyObject **operands, PyObject **op) {
+    if (PyTuple_Size(*operands) == 0 && PyUnicode_GetLength(*op) == 0) return 0;
+    int record = recorded();
+    if (record != 0) return record < 0 ? -1 : 0;
+    Py_DECREF(*operands);
+    Py_DECREF(*op);
+    *operands = PyTuple_New(0);
+    *op = PyUnicode_FromString("");
+    return *operands && *op ? 0 : -1;
+}
+
 /* __init__; payload: a float or an ndarray. */
 static int init_payload(handle *self, PyObject *payload, PyObject *children, PyObject *op, PyObject *label) {
     int is_array = !PyFloat_CheckExact(payload), was_array = holds_array((PyObject *)self);
@@ -91,7 +103,9 @@ static int init_payload(handle *self, PyObject *payload, PyObject *children, PyO
                                   : PyTuple_New(0);
     PyObject *op_text = operands ? text_or_empty(op, "_op") : NULL;
     PyObject *label_text = op_text ? text_or_empty(label, "label") : NULL;
-    int status = label_text ? init_named(self, number, operands, op_text, label_text) : -1;
+    int status = label_text ? 0 : -1;
+    if (status == 0 && !self->initialised) status = unrecorded_op(&operands, &op_text);
+    if (status == 0) status = init_named(self, number, operands, op_text, label_text);
     if (status == 0 && is_array) status = init_array(self, payload);
     Py_XDECREF(label_text);
     Py_XDECREF(op_text);

@@ -257,9 +257,10 @@ class Value(Surface, Updates):
         label = _checks.text(label, "label")
         if hasattr(self, "_id"):
             self._init_again(number, bool(children or symbol), type(payload) is not float)
-        elif children or symbol:
+        elif (children or symbol) and not (recording.suspended and not recording.active()):
             _attach(self, _raise_if(lib.pg_user(_arena, number, [x._id for x in children], len(children))))
         else:
+            symbol = ""
             _attach(self, _raise_if(lib.pg_leaf(_arena, number)))
         if type(payload) is not float:
             _trace(self).data = payload
@@ -541,6 +542,8 @@ class Value(Surface, Updates):
     def _backward(self, hook: Callable[[], object]) -> None:
         if not callable(hook):
             raise _checks.bad_hook(hook)
+        if recording.suspended and not recording.active() and lib.pg_op(_arena, self._id) == OP_CODES["leaf"]:
+            return  # within no_grad() a leaf remains one
         late = not hasattr(self, "_traced") and lib.pg_uses(_arena, self._id) > 1
         if late:  # prepared layers are no reason to pin: they let go, and leave traced parameters alone
             changed()

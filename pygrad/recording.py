@@ -47,8 +47,9 @@ def _change(by: int) -> None:
 class no_grad(ContextDecorator):  # noqa: N801  # called like a function, and named as in torch
     """Within it, what this thread computes is not recorded: results are leaves, and no graph is kept.
 
-    A context manager, and a decorator of functions (not of generators, whose body runs later). May be nested.
-    `Value(data, children, op)` records even here.
+    A context manager, and a decorator of functions (not of generators, whose body runs later). May be nested. Of a
+    user-defined op too, `Value(data, children, op)`, only data and label are kept, and a `_backward` set on a leaf is
+    not. Graphs made before can be differentiated as ever.
 
     >>> from pygrad import Value
     >>> x = Value(3.0)

@@ -57,6 +57,8 @@ class Value(Surface, Updates):
         name = _checks.text(label, "label")
         if hasattr(self, "_name") and (children or symbol or self._name != "leaf"):
             raise _checks.bad_init()
+        if recording.suspended and not recording.active():
+            children, symbol = (), ""
         self._label = name
         self._value: Any = payload  # a float or an ndarray
         self._grad: Any = 0.0 if type(payload) is float else None  # None: an array of zeros
@@ -75,8 +77,8 @@ class Value(Surface, Updates):
             name, operands, constant = "leaf", (), math.nan
         return Value._recorded(name, operands, data, constant)
 
-    @classmethod
-    def _recorded(cls, name: str, operands: tuple[Value, ...], data: Any, constant: float) -> Value:
+    @staticmethod
+    def _recorded(name: str, operands: tuple[Value, ...], data: Any, constant: float) -> Value:
         self = Value.__new__(Value)
         self._value = data
         self._grad = 0.0 if type(data) is float else None
@@ -331,6 +333,8 @@ class Value(Surface, Updates):
     def _backward(self, hook: Callable[[], object]) -> None:
         if not callable(hook):
             raise _checks.bad_hook(hook)
+        if recording.suspended and not recording.active() and self._name == "leaf":
+            return  # within no_grad() a leaf remains one
         self._hook = hook
         if self._name == "leaf":
             self._name = "user"
