@@ -174,7 +174,7 @@ enum array_function {
 PyObject *array_function(enum array_function which);
 /* The arguments end at the first NULL. */
 PyObject *call_arrays(enum array_function which, PyObject *a, PyObject *b, PyObject *c);
-int install_op_names(void);
+int install_names(void);
 PyObject *op_name(int op); /* borrowed */
 PyObject *array_node(PyObject *name, PyObject *operands, PyObject *data, PyObject *record, double constant);
 int restore_grad(handle *self, PyObject *grad);

@@ -385,7 +385,7 @@ static int install(PyObject *module) {
                   {"changed", &changed}};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         if (!*wanted[i].where && !(*wanted[i].where = PyObject_GetAttrString(module, wanted[i].name))) return -1;
-    if (install_op_names() < 0) return -1;
+    if (install_names() < 0) return -1;
     if (!notes && !(notes = PyDict_New())) return -1;
     if (!pins && !(pins = PyDict_New())) return -1;
     if (!arena && !(arena = pg_arena_new(0))) {

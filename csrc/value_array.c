@@ -34,17 +34,28 @@ PyObject *call_arrays(enum array_function which, PyObject *a, PyObject *b, PyObj
     return function ? PyObject_CallFunctionObjArgs(function, a, b, c, NULL) : NULL;
 }
 
-/* ---- names of ops ---- */
+/* ---- names ---- */
 
 static PyObject *op_names[PG_OP_COUNT]; /* str, by code */
 static PyObject *op_codes;              /* {name: code} of those that an elementwise rule shares; leaf and user */
+/* Of attributes that are looked up often. With a new str each time, every one would take a place in CPython's cache of
+ * methods, and stay there. */
+static PyObject *base_name, *enter_name, *exit_name;
 
-int install_op_names(void) {
+static int install_attribute_names(void) {
+    if (!base_name) base_name = PyUnicode_InternFromString("base");
+    if (!enter_name) enter_name = PyUnicode_InternFromString("__enter__");
+    if (!exit_name) exit_name = PyUnicode_InternFromString("__exit__");
+    return base_name && enter_name && exit_name ? 0 : -1;
+}
+
+int install_names(void) {
     if (op_codes) return 0;
-    PyObject *codes = PyDict_New();
+    PyObject *codes = install_attribute_names() == 0 ? PyDict_New() : NULL;
     for (int op = 0; codes && op < PG_OP_COUNT; op++) {
         pg_kind kind = pg_op_describe(op)->kind;
-        int shared = op == PG_OP_LEAF || op == PG_OP_USER || kind == PG_KIND_UNARY || kind == PG_KIND_CONSTANT || kind == PG_KIND_BINARY;
+        int shared = op == PG_OP_LEAF || op == PG_OP_USER || kind == PG_KIND_UNARY || kind == PG_KIND_CONSTANT ||
+                     kind == PG_KIND_BINARY;
         PyObject *code = PyLong_FromLong(op);
         if (!op_names[op]) op_names[op] = PyUnicode_InternFromString(pg_op_describe(op)->name);
         if (!code || !op_names[op] || (shared && PyDict_SetItem(codes, op_names[op], code) < 0)) Py_CLEAR(codes);
@@ -213,7 +224,7 @@ PyObject *array_data(handle *self) {
 /* Whether only this node can see the array: it is no view, and nobody else refers to it. */
 static int is_fresh(PyObject *array) {
     if (Py_REFCNT(array) != 1) return 0;
-    PyObject *base = PyObject_GetAttrString(array, "base");
+    PyObject *base = PyObject_GetAttr(array, base_name);
     int fresh = base == Py_None;
     if (!base) PyErr_Clear();
     Py_XDECREF(base);
@@ -412,7 +423,7 @@ static int accumulate(sweep_log *log, PyObject *operand, PyObject *c) {
 int be_quiet(sweep_log *log) {
     if (log->quiet) return 0;
     PyObject *quiet = call_arrays(F_QUIET, NULL, NULL, NULL);
-    PyObject *entered = quiet ? PyObject_CallMethod(quiet, "__enter__", NULL) : NULL;
+    PyObject *entered = quiet ? PyObject_CallMethodObjArgs(quiet, enter_name, NULL) : NULL;
     Py_XDECREF(entered);
     if (!entered) Py_CLEAR(quiet);
     log->quiet = quiet;
@@ -424,7 +435,7 @@ int be_loud(sweep_log *log) {
     if (!quiet) return 0;
     log->quiet = NULL;
     PyErr_Fetch(&type, &value, &traceback);
-    PyObject *left = PyObject_CallMethod(quiet, "__exit__", "OOO", Py_None, Py_None, Py_None);
+    PyObject *left = PyObject_CallMethodObjArgs(quiet, exit_name, Py_None, Py_None, Py_None, NULL);
     Py_DECREF(quiet);
     int status = left || type ? 0 : -1;
     Py_XDECREF(left);
