@@ -49,6 +49,8 @@ def _square(n: int, m: int) -> tuple[tuple[int, ...], ...]:
 
 def _logsumexp(x: Any) -> Any:
     m = np.maximum.reduce(x, 1, None, None, True)
+    if not np.vdot(m, m) < np.inf:
+        raise ValueError("an infinite number")
     return (m + np.log(np.add.reduce(np.exp(x - m), 1, None, None, True))).squeeze(1)
 
 

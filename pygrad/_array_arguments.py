@@ -18,6 +18,7 @@ from ._checks import as_float, is_value
 Shape = tuple[int, ...]
 
 AxisError: Any = getattr(np, "exceptions", np).AxisError  # in np itself before NumPy 1.25
+_BOOL = np.dtype(bool)
 _NO_VALUE = np._NoValue  # what NumPy's own functions take for an option that was not given
 
 
@@ -159,7 +160,7 @@ def condition(given: Any) -> Any:
     """A condition as an array of bools, a copy. Raises TypeError for a Value."""
     if is_value(given):
         raise TypeError("where: the condition must be bools, not a Value: compare it first, as in where(x > 0, x, 0)")
-    return np.array(given, dtype=bool)
+    return given.copy() if type(given) is np.ndarray and given.dtype is _BOOL else np.array(given, dtype=bool)
 
 
 def bound(given: Any, what: str) -> Any:

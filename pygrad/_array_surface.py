@@ -28,26 +28,30 @@ class _ClassOrInstance:
         return getattr(owner, self._many) if value is None else MethodType(self._method, value)
 
 
+def _lists_operands(x: Any) -> bool:
+    """Whether x is not the axes to reduce along, but an iterable of operands."""
+    return hasattr(type(x), "__iter__") and not isinstance(x, str) and not _names_axes(x)
+
+
 def _names_axes(x: Any) -> bool:
-    """Whether x says along which axes to reduce; it lists operands otherwise."""
     if type(x) is tuple:
         return all(map(_names_axes, x))
     return x is None or hasattr(type(x), "__index__")
 
 
-def _sum(self: Any, *args: Any, **options: Any) -> Any:
+def _sum(self: Any, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:
     """v.sum(axis=None, keepdims=False): the sum over an axis, several, or all. v.sum(values): as Value.sum(values)."""
-    if len(args) == 1 and not _names_axes(args[0]):
-        return self._sum(args[0])
-    return array_functions.sum(self, *args, **options)
+    if axis is not None and type(axis) is not int and _lists_operands(axis):
+        return self._sum(axis)
+    return array_functions.reduced("sum", self, axis, keepdims, options)
 
 
-def _logsumexp(self: Any, *args: Any, **options: Any) -> Any:
+def _logsumexp(self: Any, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:
     """v.logsumexp(axis=None, keepdims=False): log(sum(e ** v)) over an axis, several, or all, without overflow.
     v.logsumexp(values): as Value.logsumexp(values)."""
-    if len(args) == 1 and not _names_axes(args[0]):
-        return self._logsumexp(args[0])
-    return array_functions.logsumexp(self, *args, **options)
+    if axis is not None and type(axis) is not int and _lists_operands(axis):
+        return self._logsumexp(axis)
+    return array_functions.reduced("logsumexp", self, axis, keepdims, options)
 
 
 def _dot(self: Any, *operands: Any, **named: Any) -> Any:
@@ -99,7 +103,10 @@ class ArraySurface:
     @property
     def T(self) -> Any:
         """With the axes in reverse order."""
-        return self if type(self.data) is float else array_functions.transpose(self)
+        data = self.data
+        if type(data) is float:
+            return self
+        return arrays.apply("transpose", (self,), (1, 0) if data.ndim == 2 else tuple(range(data.ndim - 1, -1, -1)))
 
     def __len__(self) -> int:
         data = self.data
@@ -161,19 +168,19 @@ class ArraySurface:
 
     def mean(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:
         """The mean over an axis, several, or all."""
-        return array_functions.mean(self, axis, keepdims=keepdims, **options)
+        return array_functions.reduced("mean", self, axis, keepdims, options)
 
     def max(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:
         """The largest entry; entries that tie share the gradient."""
-        return array_functions.max(self, axis, keepdims=keepdims, **options)
+        return array_functions.reduced("max", self, axis, keepdims, options)
 
     def min(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:
         """The smallest entry; entries that tie share the gradient."""
-        return array_functions.min(self, axis, keepdims=keepdims, **options)
+        return array_functions.reduced("min", self, axis, keepdims, options)
 
     def prod(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:
         """The product over an axis, several, or all."""
-        return array_functions.prod(self, axis, keepdims=keepdims, **options)
+        return array_functions.reduced("prod", self, axis, keepdims, options)
 
     def var(self, axis: Any = None, *, ddof: float = 0, keepdims: bool = False, **options: Any) -> Any:
         """The variance: the sum of squared distances from the mean, divided by n - ddof."""

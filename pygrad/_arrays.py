@@ -94,7 +94,7 @@ def replacement(x: Any, current: Array, what: str) -> Array | None:
 
 def own_grad(grad: Array | None, data: Array) -> Array:
     """A gradient that its reader may change: no operand shares it."""
-    return np.zeros_like(data) if grad is None else np.array(grad)
+    return np.zeros(data.shape, data.dtype) if grad is None else np.array(grad)
 
 
 # ---- applying a rule ----
@@ -239,8 +239,9 @@ def of_shape(c: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _spread(c: Any, shape: tuple[int, ...]) -> Any:
-    """c broadcast to a shape. np.broadcast_to, which makes a view, takes as long as filling thousands of entries."""
-    if type(c) is not np.ndarray or math.prod(shape) > 10_000:
+    """c broadcast to a shape. Filling takes less than what np.broadcast_to, which makes a view, costs here and in what
+    computes with the view."""
+    if type(c) is not np.ndarray:
         return np.broadcast_to(c, shape)
     out = np.empty(shape, c.dtype)
     out[...] = c
@@ -255,7 +256,7 @@ def contributions(record: Record, operands: tuple[Any, ...], z: Any, g: Any) -> 
     """
     rule, options, wanted = record
     if g is None:
-        g = np.zeros_like(z)
+        g = 0.0 if type(z) is float else np.zeros(z.shape, z.dtype)
     if rule.arity == 1:
         x = operands[0].data
         return (_wanted(rule.derivatives[0](g, x, None, z, options), x),)
@@ -306,7 +307,7 @@ def quiet() -> Any:
 
 def ones(data: Array) -> Array:
     """The gradient of a root."""
-    return np.ones_like(data)
+    return _spread(np.ones((), data.dtype), data.shape)
 
 
 # ---- what looks at an array ----

@@ -28,13 +28,15 @@ def _kept(r: Any, x: Any, o: tuple[Any, ...]) -> Any:
     axes, keepdims = o[0], o[1]
     if keepdims or axes is None or axes == (0,):  # broadcasting puts back the first axis itself
         return r
+    if type(r) is np.ndarray and axes == (r.ndim,):
+        return r[..., None]
     return r.reshape(tuple([1 if i in axes else n for i, n in enumerate(x.shape)])) if shape_of(r) else r
 
 
 def _count(x: Any, axes: _Axes) -> int:
     """How many numbers each result is made of."""
     if axes is None:
-        return getattr(x, "size", 1)  # of a float 1
+        return int(x.size)
     n = 1
     for i in axes:
         n *= x.shape[i]
@@ -121,7 +123,7 @@ def _min(x: Any, o: tuple[_Axes, bool]) -> Any:
 def _extreme_derivative(g: Any, x: Any, y: Any, z: Any, o: tuple[_Axes, bool]) -> Any:
     """The extreme's gradient, shared evenly by all that are equal to it. nan along an axis with a nan."""
     chosen = np.equal(x, _kept(z, x, o))
-    n = _total(chosen, o[0], getattr(data_of(x), "dtype", None), None, o[1])
+    n = _total(chosen, o[0], data_of(x).dtype, None, o[1])
     return np.where(chosen, _kept(g / n, x, o), _kept(0.0 / n, x, o))
 
 
@@ -129,7 +131,7 @@ def _extreme_derivative(g: Any, x: Any, y: Any, z: Any, o: tuple[_Axes, bool]) -
 
 
 def _square_deviations(x: Any, o: tuple[_Axes, bool, float], degrees: float) -> Any:
-    d = np.asarray(x - _mean(x, (o[0], True)))
+    d = x - _mean(x, (o[0], True))
     return _total(np.multiply(d, d, d), o[0], None, None, o[1]) / degrees
 
 

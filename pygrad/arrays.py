@@ -58,11 +58,14 @@ __all__ = [
 ]
 
 
+_apply = _arrays.apply
+
+
 def apply(name: str, operands: tuple[Any, ...], options: Any = None) -> Any:
     """A rule of array_rules: a node; without a Value among the operands, what it computes."""
     for x in operands:
         if is_value(x):
-            return _arrays.apply(name, operands, options)
+            return _apply(name, operands, options)
     rule = RULES[name]
     arrays = tuple(_arrays.as_array(x, f"{name}: an operand") for x in operands)
     z = rule.value(arrays, options) if rule.arity < 0 else rule.value(*arrays, options)
@@ -70,22 +73,24 @@ def apply(name: str, operands: tuple[Any, ...], options: Any = None) -> Any:
 
 
 def _shape(x: Any) -> Shape:
-    shape: Shape = x.shape if is_value(x) else np.shape(x)
+    array = x.data if is_value(x) else x
+    shape: Shape = array.shape if type(array) is np.ndarray else np.shape(array)
     return shape
 
 
 # ---- reductions ----
 
 
-def _reduced(name: str, a: Any, axis: Any, keepdims: Any, refused: dict[str, Any], *options: Any) -> Any:
+def reduced(name: str, a: Any, axis: Any, keepdims: Any, refused: dict[str, Any], *options: Any) -> Any:
+    """A reduction by name. refused: what else was given; options: those of the rule behind axes and keepdims."""
     if refused:
         given.refuse(name, refused)
+    if type(keepdims) is not bool:
+        keepdims = keepdims is not np._NoValue and bool(keepdims)
     shape = _shape(a)
     axes = None if axis is None else given.axes(name, axis, shape)
     if not shape:  # to the rules an array with one entry
         return apply(name, (reshape(a, (1,)),), (None, False, *options))
-    if type(keepdims) is not bool:
-        keepdims = keepdims is not np._NoValue and bool(keepdims)
     return apply(name, (a,), (axes, keepdims, *options) if options else (axes, keepdims))
 
 
@@ -94,42 +99,42 @@ def sum(a: Any, axis: Any = None, *, keepdims: bool = False, **options: Any) -> 
 
     axis: an int, a tuple of ints, or None for all. keepdims: whether the axes stay, of length 1. So in all reductions.
     """
-    return _reduced("sum", a, axis, keepdims, options)
+    return reduced("sum", a, axis, keepdims, options)
 
 
 def mean(a: Any, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:
     """The mean over an axis, several, or all."""
-    return _reduced("mean", a, axis, keepdims, options)
+    return reduced("mean", a, axis, keepdims, options)
 
 
 def prod(a: Any, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:
     """The product over an axis, several, or all. The gradient is right also where factors are 0."""
-    return _reduced("prod", a, axis, keepdims, options)
+    return reduced("prod", a, axis, keepdims, options)
 
 
 def max(a: Any, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:  # noqa: A001
     """The largest entry along an axis, several, or all; a nan wins. Entries that tie share the gradient evenly."""
-    return _reduced("max", a, axis, keepdims, options)
+    return reduced("max", a, axis, keepdims, options)
 
 
 def min(a: Any, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:  # noqa: A001
     """The smallest entry along an axis, several, or all; a nan wins. Entries that tie share the gradient evenly."""
-    return _reduced("min", a, axis, keepdims, options)
+    return reduced("min", a, axis, keepdims, options)
 
 
 def var(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False, **options: Any) -> Any:
     """The variance: the sum of squared distances from the mean divided by n - ddof. (torch's default is ddof=1.)"""
-    return _reduced("var", a, axis, keepdims, options, as_float(ddof, "ddof"))
+    return reduced("var", a, axis, keepdims, options, as_float(ddof, "ddof"))
 
 
 def std(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False, **options: Any) -> Any:
     """The standard deviation, the root of var. The gradient where it is 0 is 0."""
-    return _reduced("std", a, axis, keepdims, options, as_float(ddof, "ddof"))
+    return reduced("std", a, axis, keepdims, options, as_float(ddof, "ddof"))
 
 
 def logsumexp(a: Any, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:
     """log(sum(e ** a)) over an axis, several, or all, without overflow. Of nothing -inf."""
-    return _reduced("logsumexp", a, axis, keepdims, options)
+    return reduced("logsumexp", a, axis, keepdims, options)
 
 
 def norm(x: Any, ord: Any = None, axis: Any = None, *, keepdims: bool = False) -> Any:  # noqa: A002
@@ -144,10 +149,10 @@ def norm(x: Any, ord: Any = None, axis: Any = None, *, keepdims: bool = False) -
     axes = given.axes("norm", axis, shape)
     count = len(shape) if axes is None else len(axes)
     if ord is None or (count == 1 and ord == 2) or (count == 2 and ord == "fro"):
-        return _reduced("norm", x, axes, keepdims, {})
+        return reduced("norm", x, axes, keepdims, {})
     if count == 1 and ord in (1, np.inf, -np.inf):
         reduction = {1: "sum", np.inf: "max", -np.inf: "min"}[ord]
-        return _reduced(reduction, apply("abs", (x,)), axes, keepdims, {})
+        return reduced(reduction, apply("abs", (x,)), axes, keepdims, {})
     allowed = "None, 1, 2, inf or -inf" if count == 1 else "None or 'fro'" if count == 2 else "None"
     raise ValueError(f"norm: ord={ord!r} is not supported over {count} axes of shape {shape}: take {allowed}")
 
@@ -231,7 +236,7 @@ def reshape(a: Any, /, shape: Any, **options: Any) -> Any:
     """The same entries, in the same order, in another shape: an int or a tuple; one -1 is worked out."""
     if options:
         given.refuse("reshape", options)
-    wanted = shape if type(shape) is tuple else given.shape_to("reshape", shape)
+    wanted = shape if type(shape) is tuple else (shape,) if type(shape) is int else given.shape_to("reshape", shape)
     try:
         return apply("reshape", (a,), wanted)
     except ValueError:
