@@ -15,7 +15,6 @@ A gradient is never changed in place by pygrad: what is added makes a new array,
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Sequence
 from typing import Any
