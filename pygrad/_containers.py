@@ -1,4 +1,4 @@
-"""The two kinds of file that a model is saved in: a header, which is bytes, and named float64 arrays.
+"""The two kinds of file that a model is saved in: a header, which is bytes, and named arrays of float64 or float32.
 
 .npz is a zip that NumPy can read, written and read here member by member; nothing in it is compressed, unpickled or
 evaluated, and a member is read only if it has the size that it must have. .safetensors is written and taken apart by
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
-import math
 import os
 import struct
 import zipfile
@@ -21,7 +20,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ._header import LARGEST_HEADER, Array, FormatError, shortened
+from ._header import LARGEST_HEADER, TYPES, Array, FormatError, Listed, bytes_of, shortened
 
 HEADER = "pygrad.json"
 """The header's name in a zip; in the metadata of safetensors it is 'pygrad'."""
@@ -43,8 +42,8 @@ class Contents:
 
     header: bytes
     names: set[str]
-    array: Callable[[str, tuple[int, ...]], Array]
-    """The array of a name and shape. Raises FormatError unless just that is in the file."""
+    array: Callable[[str, Listed], Array]
+    """The array of a name, shape and dtype. Raises FormatError unless just that is in the file."""
 
 
 def _kind(start: bytes) -> str:
@@ -55,6 +54,15 @@ def _kind(start: bytes) -> str:
     if start[8:9] == b"{":
         return "a .safetensors file"
     return "text" if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start) else "something else"
+
+
+def _not_listed(name: str, listed: Listed) -> FormatError:
+    return FormatError(f"its array {shortened(name)} is not the {listed.dtype} array that its header lists")
+
+
+def _array(data: bytes | memoryview, listed: Listed) -> Array:
+    """The array of these bytes, which are as many as it has."""
+    return np.frombuffer(data, TYPES[listed.dtype]).reshape(listed.shape).astype(listed.dtype)
 
 
 # ---- .npz ----
@@ -68,9 +76,9 @@ _ZIP_ERRORS = (
 )  # fmt: skip
 
 
-def _npy_header(shape: tuple[int, ...]) -> bytes:
-    """What stands before the numbers of a float64 array in .npy: format 1.0 of numpy.lib.format."""
-    text = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape!r}, }}"
+def _npy_header(listed: Listed) -> bytes:
+    """What stands before the numbers of an array in .npy: format 1.0 of numpy.lib.format."""
+    text = f"{{'descr': {TYPES[listed.dtype].str!r}, 'fortran_order': False, 'shape': {listed.shape!r}, }}"
     padded = text + " " * (-(len(text) + 11) % 64) + "\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(padded)) + padded.encode("ascii")
 
@@ -85,7 +93,7 @@ def _write_npz(file: BinaryIO, header: bytes, arrays: Mapping[str, Array]) -> No
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         add(HEADER, header)
         for name, array in arrays.items():
-            add(f"{name}.npy", _npy_header(array.shape), array.astype("<f8").tobytes())
+            add(f"{name}.npy", _npy_header(Listed(array.shape, array.dtype.name)), bytes_of(array))
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
@@ -131,15 +139,14 @@ def _read_npz(path: str) -> Iterator[Contents]:
                 except _ZIP_ERRORS as error:
                     raise FormatError(f"its member {shortened(name)} is damaged ({error or 'cut short'})") from None
 
-            def array(name: str, shape: tuple[int, ...]) -> Array:
-                before = _npy_header(shape)
-                count = math.prod(shape)
-                if members[f"{name}.npy"].file_size != len(before) + 8 * count:
-                    raise FormatError(f"its array {shortened(name)} has not the size of {count:,} numbers")
+            def array(name: str, listed: Listed) -> Array:
+                before, dtype = _npy_header(listed), TYPES[listed.dtype]
+                if members[f"{name}.npy"].file_size != len(before) + dtype.itemsize * listed.size:
+                    raise FormatError(f"its array {shortened(name)} has not the size of {listed.size:,} numbers")
                 data = read(f"{name}.npy")
                 if not data.startswith(before):
-                    raise FormatError(f"its array {shortened(name)} is not the float64 array that its header lists")
-                return np.frombuffer(data, "<f8", offset=len(before)).reshape(shape).astype(np.float64)
+                    raise _not_listed(name, listed)
+                return _array(memoryview(data)[len(before) :], listed)
 
             if HEADER not in members:
                 raise FormatError(
@@ -157,6 +164,8 @@ def _read_npz(path: str) -> Iterator[Contents]:
 
 # ---- .safetensors ----
 
+_TENSOR_TYPES = {"float64": "F64", "float32": "F32"}
+
 
 def _package() -> Any:
     try:
@@ -169,7 +178,7 @@ def _package() -> Any:
 
 def _write_safetensors(file: BinaryIO, header: bytes, arrays: Mapping[str, Array]) -> None:
     _, numpy_part = _package()
-    contiguous = {name: np.array(array, dtype=np.float64, order="C") for name, array in arrays.items()}
+    contiguous = {name: np.array(array, dtype=array.dtype.name, order="C") for name, array in arrays.items()}
     file.write(numpy_part.save(contiguous, {"pygrad": header.decode("ascii")}))
 
 
@@ -195,11 +204,11 @@ def _read_safetensors(path: str) -> Iterator[Contents]:
     if metadata.keys() != {"pygrad"}:
         raise FormatError("it is a .safetensors file that pygrad did not write: its metadata have no 'pygrad'")
 
-    def array(name: str, shape: tuple[int, ...]) -> Array:
+    def array(name: str, listed: Listed) -> Array:
         found = tensors[name]
-        if found["dtype"] != "F64" or tuple(found["shape"]) != shape:
-            raise FormatError(f"its array {shortened(name)} is not the float64 array that its header lists")
-        return np.frombuffer(found["data"], "<f8").reshape(shape).astype(np.float64)
+        if found["dtype"] != _TENSOR_TYPES[listed.dtype] or tuple(found["shape"]) != listed.shape:
+            raise _not_listed(name, listed)
+        return _array(found["data"], listed)
 
     yield Contents(metadata["pygrad"].encode("utf-8", "surrogatepass"), set(tensors), array)
 

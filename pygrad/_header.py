@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+Array = np.ndarray[Any, np.dtype[Any]]
+
+TYPES = {"float64": np.dtype("<f8"), "float32": np.dtype("<f4")}
+"""The dtypes of arrays by name, as they stand in a file. Only parameters may be of float32."""
 
 FORMAT = "pygrad model"
 
@@ -46,6 +50,24 @@ _FIELDS: dict[str, Any] = {
 
 class FormatError(ValueError):
     """A file that is not a model saved by pygrad, or not whole any more. Says which file, and what is wrong with it."""
+
+
+class Listed(NamedTuple):
+    """What a header says of an array."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    """A name of TYPES."""
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.shape)
+
+
+def bytes_of(array: Array) -> bytes:
+    """The numbers of an array, in C order, as they stand in a file."""
+    return array.astype(TYPES[array.dtype.name], copy=False).tobytes()
 
 
 # ---- names of arrays ----
@@ -146,9 +168,14 @@ def _json(header: dict[str, Any]) -> bytes:
 def _checksum(header: dict[str, Any], arrays: Mapping[str, Array]) -> str:
     """SHA-256 of the header without its checksum, then of the arrays' bytes in the header's order."""
     digest = hashlib.sha256(_json({key: item for key, item in header.items() if key != "sha256"}))
-    for name, _ in header["arrays"]:
-        digest.update(arrays[name].astype("<f8", copy=False).tobytes())
+    for name, *_ in header["arrays"]:
+        digest.update(bytes_of(arrays[name]))
     return digest.hexdigest()
+
+
+def _entry(name: str, array: Array) -> list[Any]:
+    dtype = array.dtype.name
+    return [name, list(array.shape)] if dtype == "float64" else [name, list(array.shape), dtype]
 
 
 def encoded(content: dict[str, Any], arrays: Mapping[str, Array]) -> bytes:
@@ -159,7 +186,7 @@ def encoded(content: dict[str, Any], arrays: Mapping[str, Array]) -> bytes:
     header = {
         "format": FORMAT,
         "version": VERSION,
-        "arrays": [[name, list(array.shape)] for name, array in arrays.items()],
+        "arrays": [_entry(name, array) for name, array in arrays.items()],
         **content,
     }
     data = _json({**header, "sha256": _checksum(header, arrays)})
@@ -232,22 +259,22 @@ def decoded(data: bytes) -> dict[str, Any]:
     return header
 
 
-def shapes(header: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+def listed(header: dict[str, Any]) -> dict[str, Listed]:
     """The arrays that the file must hold, by name. Raises FormatError for malformed entries."""
-    found: dict[str, tuple[int, ...]] = {}
+    found: dict[str, Listed] = {}
     for entry in header["arrays"]:
         try:
-            name, shape = entry
+            name, shape, dtype = entry if len(entry) == 3 else (*entry, "float64")
             size = 1
             for n in shape:
                 if type(n) is not int or n < 0:
                     raise ValueError
                 size *= max(n, 1)  # NumPy counts so too, for shapes with a 0
-            if type(name) is not str or name in found or size > 2**40 or len(shape) > 32:
+            if type(name) is not str or name in found or size > 2**40 or len(shape) > 32 or dtype not in TYPES:
                 raise ValueError
         except (TypeError, ValueError):
             raise FormatError(f"its header lists an impossible array {shortened(entry)}") from None
-        found[name] = tuple(shape)
+        found[name] = Listed(tuple(shape), dtype)
     return found
 
 

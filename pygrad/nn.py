@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from . import _checks, backends, functions
-from ._checks import is_value
+from ._checks import is_array_value, is_value
 from ._module import Module, nested
 from ._nn_arrays import Flatten, Linear
 from ._nn_parts import ELU, GELU, Dropout, LeakyReLU, ReLU, Sequential, Sigmoid, SiLU, Softmax, Softplus, Tanh
@@ -442,7 +442,8 @@ class MLP(Prepared):
 
     def _zero_function(self) -> Callable[[], None]:
         parameters = self.parameters()
-        if type(self).parameters is not MLP.parameters or self._known is None or not parameters:
+        known = type(self).parameters is MLP.parameters and self._known is not None
+        if not known or not parameters or any(map(is_array_value, parameters)):
             return super().zero_grad
         value_type = backends.type_of(parameters[0])
         zero_grads, token = value_type._zero_grads, value_type._ids(parameters)

@@ -26,7 +26,7 @@ from .losses import LOSSES
 __all__ = ["FormatError", "Saved", "load", "read", "save"]
 
 LARGEST = 2**31
-"""Bytes of a file at most. As Values the same numbers take ten times that, so no model of this kind has more."""
+"""Bytes of a file at most. As scalar Values the same numbers take ten times that."""
 
 Path = str | os.PathLike[str]
 
@@ -199,16 +199,16 @@ def read(path: Path) -> Saved:
             raise FormatError(f"it has {status.st_size:,} bytes, but at most {LARGEST:,} are read")
         with kind.read(name) as contents:
             header = _header.decoded(contents.header)
-            shapes = _header.shapes(header)
-            if shapes.keys() != contents.names:
+            listed = _header.listed(header)
+            if listed.keys() != contents.names:
                 raise FormatError(
                     f"its arrays are not those that its header lists: "
-                    f"{_header.shortened(sorted(shapes.keys() ^ contents.names))}"
+                    f"{_header.shortened(sorted(listed.keys() ^ contents.names))}"
                 )
-            _check_architecture(header, shapes)
+            _check_architecture(header, listed)
             if header["loss"] not in (None, *LOSSES):
                 raise FormatError(f"its loss {_header.shortened(header['loss'])} is none that there is")
-            arrays = {key: contents.array(key, shape) for key, shape in shapes.items()}
+            arrays = {key: contents.array(key, entry) for key, entry in listed.items()}
         _header.verify(header, arrays)
         data = {what: _unpacked(header[what], arrays, what) for what in ("optimizer", "history", "extra")}
     except FormatError as error:
@@ -227,7 +227,7 @@ def read(path: Path) -> Saved:
     )
 
 
-def _check_architecture(header: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> None:
+def _check_architecture(header: dict[str, Any], listed: dict[str, _header.Listed]) -> None:
     """Raises FormatError unless the architecture's parameters are the arrays in the file."""
     if header["architecture"] is None:
         return
@@ -235,7 +235,7 @@ def _check_architecture(header: dict[str, Any], shapes: dict[str, tuple[int, ...
         expected = _architecture.shapes(header["architecture"])
     except ValueError as error:
         raise FormatError(f"its architecture cannot be made: {error}") from None
-    found = {_header.parameter_name(key): shape for key, shape in shapes.items()}
+    found = {_header.parameter_name(key): entry.shape for key, entry in listed.items()}
     found.pop(None, None)
     if expected != found:
         raise FormatError("its architecture has other parameters than are in the file")
