@@ -1,4 +1,4 @@
-"""Many numbers of array Values at once, in NumPy: an optimiser's step, the norm of gradients, what clipping does to them.
+"""Many numbers of array Values at once, in NumPy: an optimiser's step, the norm of gradients, and their clipping.
 
 The rules are those of _updates.py. A step is taken here where C does not take it: on the python backend, for float32,
 and for arrays whose numbers do not stand one behind the other. It goes piece by piece: NumPy's temporaries of a large
@@ -74,8 +74,8 @@ def step(
     settings: tuple[float, ...],
     memory: Sequence[Array],
 ) -> None:
-    """A step of array Values, one by one. quick: their backend's _optimise_arrays, which takes those whose gradient is all
-    that does not suit it. memory: for each the state, of shape (slots, size), which changes in place."""
+    """A step of array Values, one by one. quick: their backend's _optimise_arrays, which takes those whose gradient is
+    all that does not suit it. memory: for each the state, of shape (slots, size), which changes in place."""
     with quiet():
         for v, state in zip(values, memory):
             grad = v._raw_grad

@@ -62,7 +62,8 @@ def _not_listed(name: str, listed: Listed) -> FormatError:
 
 def _array(data: bytes | memoryview, listed: Listed) -> Array:
     """The array of these bytes, which are as many as it has."""
-    return np.frombuffer(data, TYPES[listed.dtype]).reshape(listed.shape).astype(listed.dtype)
+    array: Array = np.frombuffer(data, TYPES[listed.dtype]).reshape(listed.shape)
+    return array.astype(listed.dtype)
 
 
 # ---- .npz ----

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -18,7 +18,7 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-TYPES = {"float64": np.dtype("<f8"), "float32": np.dtype("<f4")}
+TYPES: dict[str, np.dtype[Any]] = {"float64": np.dtype("<f8"), "float32": np.dtype("<f4")}
 """The dtypes of arrays by name, as they stand in a file. Only parameters may be of float32."""
 
 FORMAT = "pygrad model"
@@ -173,7 +173,19 @@ def _checksum(header: dict[str, Any], arrays: Mapping[str, Array]) -> str:
     return digest.hexdigest()
 
 
+def _is_possible(shape: Sequence[Any]) -> bool:
+    """Whether NumPy can make an array of this shape, everywhere."""
+    size = 1
+    for n in shape:
+        if type(n) is not int or n < 0:
+            return False
+        size *= max(n, 1)  # NumPy counts so too, for shapes with a 0
+    return size <= 2**40 and len(shape) <= 32
+
+
 def _entry(name: str, array: Array) -> list[Any]:
+    if not _is_possible(array.shape):
+        raise ValueError(f"the array {shortened(name)} has a shape that cannot be saved: {shortened(array.shape)}")
     dtype = array.dtype.name
     return [name, list(array.shape)] if dtype == "float64" else [name, list(array.shape), dtype]
 
@@ -181,7 +193,7 @@ def _entry(name: str, array: Array) -> list[Any]:
 def encoded(content: dict[str, Any], arrays: Mapping[str, Array]) -> bytes:
     """The header's bytes. content: its fields, apart from those that this module fills in.
 
-    Raises ValueError if it is too large.
+    Raises ValueError if it is too large, or an array has more than 32 axes.
     """
     header = {
         "format": FORMAT,
@@ -265,12 +277,7 @@ def listed(header: dict[str, Any]) -> dict[str, Listed]:
     for entry in header["arrays"]:
         try:
             name, shape, dtype = entry if len(entry) == 3 else (*entry, "float64")
-            size = 1
-            for n in shape:
-                if type(n) is not int or n < 0:
-                    raise ValueError
-                size *= max(n, 1)  # NumPy counts so too, for shapes with a 0
-            if type(name) is not str or name in found or size > 2**40 or len(shape) > 32 or dtype not in TYPES:
+            if type(name) is not str or name in found or not _is_possible(shape) or dtype not in TYPES:
                 raise ValueError
         except (TypeError, ValueError):
             raise FormatError(f"its header lists an impossible array {shortened(entry)}") from None

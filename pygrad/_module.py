@@ -235,9 +235,9 @@ class Module:
         return arrays
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
-        """The parameters' data as arrays by name, copied. Of scalar Values arrays of float64: 'layers.0.weight' of shape
-        (nout, nin), 'layers.0.bias' of shape (nout,); a list of Values is one array, a single Value an array of shape ().
-        Of an array Value an array of its own shape and dtype. What is shared stands under its first name."""
+        """The parameters' data as arrays by name, copied. Of scalar Values arrays of float64: 'layers.0.weight' of
+        shape (nout, nin), 'layers.0.bias' of shape (nout,); a list of Values is one array, a single Value an array of
+        shape (). Of an array Value an array of its own shape and dtype. What is shared stands under its first name."""
         import numpy as np
 
         return {

@@ -109,6 +109,8 @@ class Parameters:
         """One array of all numbers. arrays: one an array Value; None: zeros."""
         import numpy as np
 
+        if not arrays:
+            return np.array(scalars)
         numbers = np.zeros(self.count)
         numbers[self._scalars] = scalars
         for start, array in zip(self._starts, arrays):
@@ -131,14 +133,12 @@ class Parameters:
         """'data' or 'grad' of every parameter: a new array of float64, shape (count,)."""
         import numpy as np
 
-        scalars = np.frombuffer(self._type._get(self._token, what), dtype=np.float64)
-        if not self._arrays:
-            return scalars
+        scalars = np.frombuffer(self._type._get(self._token, what))
         return self._gathered(scalars, [v.data if what == "data" else v._raw_grad for v in self._arrays])
 
     def put(self, what: str, numbers: ArrayLike) -> None:
-        """Sets 'data' or 'grad' of every parameter; data of arrays in place, where they can be written. Raises ValueError
-        if numbers has not the shape (count,)."""
+        """Sets 'data' or 'grad' of every parameter; data of arrays in place, where they can be written. Raises
+        ValueError if numbers has not the shape (count,)."""
         import numpy as np
 
         array = np.asarray(numbers, dtype=np.float64)
@@ -199,11 +199,11 @@ class Parameters:
         """All that is remembered: a new array of float64, shape (slots, count)."""
         import numpy as np
 
-        scalars = np.frombuffer(bytes(memory.scalars)).reshape(slots, len(self._scalars))
-        if not self._arrays:
-            return scalars.copy()
-        rows = [self._gathered(scalars[k], [array[k] for array in memory.arrays]) for k in range(slots)]
-        return np.array(rows).reshape(slots, self.count)
+        rows = np.zeros((slots, self.count))
+        scalars = np.frombuffer(memory.scalars).reshape(slots, len(self._scalars))
+        for k in range(slots):
+            rows[k] = self._gathered(scalars[k], [array[k] for array in memory.arrays])
+        return rows
 
     def remembered(self, rows: list[NDArray[Any]]) -> Memory:
         """A memory of such rows, each of shape (count,)."""

@@ -1,7 +1,8 @@
 """Optimisers and gradient clipping, with torch.optim's names and formulas: SGD, Adam, AdamW, RMSprop.
 
 A step reads every parameter's `data` and `grad` as they are then and is one call into C, on `c` and `cffi`; so it
-mixes with loops that change them by hand. Array Values are moved in place, so others who hold their data see it. The formulas stand in _updates.py, the learning rates in schedules.py.
+mixes with loops that change them by hand. Array Values are moved in place, so others who hold their data see it. The
+formulas stand in _updates.py, the learning rates in schedules.py.
 There is one group of parameters, not torch's several: make an optimiser for each.
 """
 
@@ -155,8 +156,8 @@ class Optimizer:
     # ---- saving ----
 
     def state_dict(self) -> dict[str, Any]:
-        """What load_state_dict takes: a dict of its own. All of it is JSON but 'state', whose arrays are float64, with one
-        number for each number of the parameters, in their order.
+        """What load_state_dict takes: a dict of its own. All of it is JSON but 'state', whose arrays are float64, with
+        one number for each number of the parameters, in their order.
 
         'parameters' says how many there are; where some hold arrays, it is a list that says of each what it holds. A
         schedule is saved as its config; any other function as None.
@@ -205,10 +206,8 @@ class Optimizer:
     def __repr__(self) -> str:
         settings = {"lr": self._lr, **self._settings}
         n, count = len(self._parameters), self._parameters.count
-        return (
-            f"{type(self).__name__}({n} parameter{'s' if n != 1 else ''}{f' of {count} numbers' if count != n else ''}, "
-            f"{', '.join(f'{name}={x!r}' for name, x in settings.items())})"
-        )
+        moved = f"{n} parameter{'s' if n != 1 else ''}" + (f" of {count} numbers" if count != n else "")
+        return f"{type(self).__name__}({moved}, {', '.join(f'{name}={x!r}' for name, x in settings.items())})"
 
 
 def _with_keys(given: Any, what: str, keys: tuple[str, ...]) -> dict[str, Any]:
