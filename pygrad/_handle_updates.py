@@ -32,7 +32,8 @@ def _count(token: Any) -> int:
 def _doubles(array: Any, written: bool) -> Any:
     """The numbers of an ndarray, if they are doubles one behind the other, and may be written; else None."""
     flags, dtype = array.flags, array.dtype
-    if dtype.char != "d" or not dtype.isnative or not (flags.carray if written else flags.c_contiguous and flags.aligned):
+    fits = flags.carray if written else flags.c_contiguous and flags.aligned
+    if not fits or dtype.char != "d" or not dtype.isnative:
         return None
     return ffi.from_buffer(_DOUBLES, array, written)
 
