@@ -18,8 +18,6 @@ while (_info := lib.pg_rule_describe(len(_RULE_CODES))) != ffi.NULL:
     _RULE_CODES[ffi.string(_info.name).decode()] = len(_RULE_CODES)
 
 _TOKEN = ffi.typeof("pg_id[]")
-
-
 _DOUBLES = ffi.typeof("double[]")
 
 
