@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from . import _checks, backends
 from ._gradient_graph import gradients
+from .arrays import broadcast_to
 from .recording import enable_grad
 
 __all__ = ["grad", "hessian", "hvp", "jacobian"]
@@ -109,13 +110,17 @@ def _seed(output: Any, given: Any, value_type: Any) -> Any:
     """The gradient of the output: a float, or an array or Value of its shape."""
     data = output.data
     shape = () if type(data) is float else data.shape
+    if isinstance(given, value_type) and shape and not given.shape:
+        return broadcast_to(given, shape)
     if isinstance(given, value_type) and given.shape == shape:
         return given
+    if _checks.is_value(given) and not isinstance(given, value_type):
+        _checks.operand_float(given, value_type)  # which says so
     if type(data) is float:
         return 1.0 if given is None else _checks.as_float(given, "grad_output")
     if given is None:
         return np.ones_like(data)
-    seed = _checks.as_data(given)
+    seed = _checks.as_data(given.data if isinstance(given, value_type) else given)
     if type(seed) is float:
         return np.full_like(data, seed)
     if seed.shape != shape:

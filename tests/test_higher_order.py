@@ -1,4 +1,4 @@
-"""Higher derivatives over both tables: of every op on scalars against mpmath, of every rule of arrays against differences.
+"""Higher derivatives over both tables: ops on scalars against mpmath, rules of arrays against differences.
 
 A new row of either table is found here, and fails without a function, or a case, to compare it with.
 """

@@ -1,4 +1,4 @@
-"""no_grad and enable_grad: what is computed within is leaves, of every kind of op, in this thread only, and is freed."""
+"""no_grad and enable_grad: within, every kind of op gives leaves, in this thread only, and nothing is kept."""
 
 from __future__ import annotations
 
