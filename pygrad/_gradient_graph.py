@@ -119,13 +119,15 @@ def _of_rule(v: Any, g: Any, leading: Container[int]) -> list[tuple[Any, Any]]:
         else:
             c = rule.derivatives[i](g, operands[0], operands[1] if rule.arity == 2 else None, v, options)
         if c is not None:
-            parts.append((x, _fitted(c, x)))
+            parts.append((x, _fitted(c, x, rule.name)))
     return parts
 
 
-def _fitted(c: Any, x: Any) -> Any:
+def _fitted(c: Any, x: Any, name: str) -> Any:
     """arrays.fitted for graphs."""
     if not is_value(c):
+        if getattr(c, "dtype", None) == object:  # of an array times a scalar Value, see _rule.scaled
+            raise RuntimeError(f"pygrad: the derivative of the rule {name!r} is an array of objects, no graph")
         return _as_value(c, x)
     if c.shape != x.shape:
         c = arrays.of_shape(c, x.shape)

@@ -45,6 +45,15 @@ def call(rule: Rule, operands: tuple[Any, ...], options: Any) -> Any:
     return rule.value(operands, options) if rule.arity < 0 else rule.value(*operands, options)
 
 
+def scaled(x: Any, factor: Any) -> Any:
+    """x * factor, a number or a scalar Value. (An array times a scalar Value by itself is NumPy's array of objects.)"""
+    if is_value(factor) and not is_value(x):
+        from . import _arrays
+
+        return _arrays.apply("mul", (x, factor))
+    return x * factor
+
+
 def data_of(x: Any) -> Any:
     """The numbers of an array, a float or a Value."""
     return x.data if is_value(x) else x

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import _array_math
-from ._rule import Rule, call, data_of
+from ._rule import Rule, call, data_of, scaled
 from ._rules_reductions import LOGSUMEXP, SOFTMAX
 
 # ---- squares ----
@@ -78,7 +78,7 @@ def _hinge(x: Any, o: tuple[Any, float, int]) -> Any:
 
 def _hinge_derivative(g: Any, x: Any, _: Any, z: Any, o: tuple[Any, float, int]) -> Any:
     y, margin, divisor = o
-    return np.where(margin - y * data_of(x) > 0.0, -y, 0.0) * (g / divisor)
+    return scaled(np.where(margin - y * data_of(x) > 0.0, -y, 0.0), g / divisor)
 
 
 # ---- classes. Options: the place of each sample's own entry in the flattened outputs, the axis of the classes ... ----
@@ -124,7 +124,7 @@ def _multiclass_hinge_derivative(g: Any, x: Any, _: Any, z: Any, o: tuple[Any, i
     slope = (_margins(numbers, o) > 0.0).astype(numbers.dtype)
     slope.put(own, 0.0)
     slope.put(own, -np.add.reduce(slope, axis))
-    return slope * (g / divisor)
+    return scaled(slope, g / divisor)
 
 
 ROWS = [

@@ -147,14 +147,16 @@ def test_a_high_derivative(backend, Value):
 rng = np.random.default_rng(11)
 
 
-def nudged(x):
+def nudged(name, x):
     """x, off the kinks that the cases of first derivatives look for."""
+    if name == "binary_cross_entropy":  # probabilities, without a kink
+        return x
     if isinstance(x, float):
         return x + 0.1
     return np.where(np.isfinite(x), x, 1.0) + rng.uniform(0.1, 0.3, np.shape(x))
 
 
-SMOOTH = [(name, [nudged(x) for x in xs], o) for name, xs, o, _ in CASES]
+SMOOTH = [(name, [nudged(name, x) for x in xs], o) for name, xs, o, _ in CASES]
 SMALL = [case for case in SMOOTH if 0 < sum(np.size(x) for x in case[1]) <= 60]
 
 
