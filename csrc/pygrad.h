@@ -198,6 +198,8 @@ pg_result pg_sweep_end(pg_sweep *sweep, int failed);
 pg_sweep *pg_sweep_towards(pg_arena *arena, pg_id root, const pg_id *inputs, size_t n, unsigned char *used, int *status);
 /* Of such a sweep: 0 if the node leads to no input, so that its gradient need not be worked out. */
 int pg_sweep_needs(pg_sweep *sweep, pg_id id);
+/* Writes at most capacity of the nodes that have yet to take their step, operands first; gives how many there are. */
+size_t pg_sweep_nodes(const pg_sweep *sweep, pg_id *ids, size_t capacity);
 
 /* ---- parameters: many nodes at once ----
  *

@@ -125,3 +125,9 @@ int pg_sweep_needs(pg_sweep *sweep, pg_id id) {
     (void)leave(arena, PG_OK);
     return needs;
 }
+
+size_t pg_sweep_nodes(const pg_sweep *sweep, pg_id *ids, size_t capacity) {
+    size_t count = (size_t)sweep->position;
+    for (size_t i = 0; i < count && i < capacity; i++) ids[i] = sweep->order[i];
+    return count;
+}

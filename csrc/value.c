@@ -206,6 +206,11 @@ static pg_sweep *sweep_towards(PyObject *root, PyObject *inputs, unsigned char *
     return sweep;
 }
 
+static void end_towards(pg_sweep *sweep) {
+    arena->unpinned |= (pg_sweep_end(sweep, 1) & PG_AFTER_UNPINNED) != 0;
+    if (PG_UNLIKELY(arena->limbo != PG_NONE || arena->unpinned)) settle();
+}
+
 /* _gradients(root, seed, inputs): see pygrad/derivatives.py */
 static PyObject *value_gradients(PyObject *unused, PyObject *args) {
     (void)unused;
@@ -222,12 +227,43 @@ static PyObject *value_gradients(PyObject *unused, PyObject *args) {
         for (pg_id id; status == 0 && (id = pg_sweep_run(log.towards)) != PG_NONE;) status = call_hook(id, &log, log.towards);
         if (status == 0) grads = found_grads(inputs, used);
         (void)end_log(&log, -1); /* all is as before, whether it went well or not */
-        arena->unpinned |= (pg_sweep_end(log.towards, 1) & PG_AFTER_UNPINNED) != 0;
-        if (PG_UNLIKELY(arena->limbo != PG_NONE || arena->unpinned)) settle();
+        end_towards(log.towards);
         if (PyErr_Occurred()) Py_CLEAR(grads);
     }
     PyMem_Free(used);
     return grads;
+}
+
+static PyObject *handles_of(const pg_id *ids, size_t count) {
+    PyObject *values = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; values && i < count; i++) {
+        PyObject *value = handle_of(ids[i]);
+        if (!value || PyList_SetItem(values, (Py_ssize_t)i, value) < 0) Py_CLEAR(values);
+    }
+    return values;
+}
+
+/* _leading(root, inputs): see pygrad/_gradient_graph.py */
+static PyObject *value_leading(PyObject *unused, PyObject *args) {
+    (void)unused;
+    PyObject *root, *inputs, *result = NULL;
+    if (!PyArg_ParseTuple(args, "O!O!:_leading", value_type, &root, &PyTuple_Type, &inputs)) return NULL;
+    size_t n = (size_t)PyTuple_Size(inputs), count = 0;
+    unsigned char *used = PyMem_Malloc(n + 1);
+    pg_sweep *sweep = used ? sweep_towards(root, inputs, used) : NULL;
+    pg_id *ids = NULL;
+    if (sweep) {
+        count = pg_sweep_nodes(sweep, NULL, 0);
+        ids = PyMem_Malloc((count + 1) * sizeof *ids);
+        if (ids) (void)pg_sweep_nodes(sweep, ids, count);
+        end_towards(sweep); /* before handles are made: that may run the collector, and with it other code */
+    }
+    if (!PyErr_Occurred() && (!used || !ids)) (void)PyErr_NoMemory();
+    PyObject *steps = ids ? handles_of(ids, count) : NULL;
+    if (steps) result = Py_BuildValue("Ny#", steps, (const char *)used, (Py_ssize_t)n);
+    PyMem_Free(ids);
+    PyMem_Free(used);
+    return result;
 }
 
 /* ---- the rest of the object ---- */
@@ -311,6 +347,7 @@ static PyMethodDef methods[] = {
      "backward($self, /)\n--\n\n"
      "Sets this node's gradient to 1 and adds to the gradient of every node it depends on."},
     {"_gradients", value_gradients, METH_VARARGS | METH_STATIC, NULL},
+    {"_leading", value_leading, METH_VARARGS | METH_STATIC, NULL},
     {"_as_operands", value_operands, METH_VARARGS | METH_STATIC, NULL},
     {"_layers", value_layers, METH_O | METH_STATIC, NULL},
     {"_state", value_state, METH_NOARGS, NULL},

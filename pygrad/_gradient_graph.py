@@ -12,7 +12,6 @@ from typing import Any
 
 from . import _value_math, backends
 from ._checks import is_value
-from ._graph import leading_to
 from ._lazy import arrays
 from .ops import OPS
 
@@ -23,9 +22,10 @@ def gradients(root: Any, seed: Any, inputs: Iterable[Any]) -> list[Any]:
     seed: a float or Value of root's shape. Raises TypeError for a user-defined op on the way, and what operations raise
     where a derivative has no finite value.
     """
-    wanted = list(inputs)
-    steps, leading = leading_to(wanted, root)  # as long as the steps live, their ids are theirs
-    kept = {id(x) for x in wanted}
+    wanted = tuple(inputs)
+    steps, used = backends.type_of(root)._leading(root, wanted)
+    kept = {id(x) for x, u in zip(wanted, used) if u}
+    leading = kept.union(map(id, steps))  # as long as the steps live, their ids are theirs
     found: dict[int, Any] = {id(root): seed}  # by id of the Value: a Value, or a float where it is constant
     with ExitStack() as quiet:
         loud = True

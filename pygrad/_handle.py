@@ -628,6 +628,22 @@ class Value(Surface, Updates):
             if after:
                 _settle(after)
 
+    @staticmethod
+    def _leading(root: Value, inputs: tuple[Value, ...]) -> tuple[list[Value], bytes]:
+        """The nodes that lead to the inputs and have a step to take, in topological order; and of each input, a byte that
+        says whether root depends on it."""
+        status, used = ffi.new("int *"), ffi.new("unsigned char[]", len(inputs) + 1)
+        sweep = lib.pg_sweep_towards(_arena, root._id, [x._id for x in inputs], len(inputs), used, status)
+        if sweep == ffi.NULL:
+            _raise_if(status[0])
+        count = lib.pg_sweep_nodes(sweep, ffi.NULL, 0)
+        ids = ffi.new("pg_id[]", count + 1)
+        lib.pg_sweep_nodes(sweep, ids, count)
+        after = lib.pg_sweep_end(sweep, 1)
+        if after:
+            _settle(after)
+        return [_handle_of(node) for node in ffi.unpack(ids, count)] if count else [], bytes(used)[:-1]
+
     def _step_towards(self, needs: list[int]) -> None:
         with arrays.quiet():
             arrays.step(self, arrays.towards(self._record, needs))

@@ -392,6 +392,13 @@ class Value(Surface, Updates):
             for v, grad, shared in before:
                 v._grad, v._shared = grad, shared
 
+    @staticmethod
+    def _leading(root: Value, inputs: tuple[Value, ...]) -> tuple[list[Value], list[bool]]:
+        """The nodes that lead to the inputs and have a step to take, in topological order; and of each input, whether
+        root depends on it."""
+        steps, leading = leading_to(inputs, root)
+        return steps, [id(x) in leading for x in inputs]
+
     # ---- the rest of the object ----
 
     def __repr__(self) -> str:

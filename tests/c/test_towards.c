@@ -85,8 +85,12 @@ static void test_only_what_leads_to_an_input_takes_its_step(void) {
         unsigned char used[2] = {0, 0};
         pg_sweep *sweep = pg_sweep_towards(arena, root, cases[i].inputs, cases[i].n, used, &status);
         CHECK_INT(status, PG_OK);
-        pg_id at[5];
+        pg_id at[5], ahead[5] = {0};
+        CHECK_INT(pg_sweep_nodes(sweep, NULL, 0), cases[i].count);
+        CHECK_INT(pg_sweep_nodes(sweep, ahead, 5), cases[i].count);
+        for (size_t j = 0; j < cases[i].count; j++) CHECK_INT(ahead[j], cases[i].stops[cases[i].count - 1 - j]);
         CHECK_INT(run(arena, sweep, at, 5), cases[i].count);
+        CHECK_INT(pg_sweep_nodes(sweep, ahead, 5), 0);
         for (size_t j = 0; j < cases[i].count; j++) CHECK_INT(at[j], cases[i].stops[j]);
         for (size_t j = 0; j < cases[i].n; j++) CHECK_INT(used[j], 1);
         CHECK_INT(pg_sweep_end(sweep, 1), 0);
