@@ -126,7 +126,7 @@ def _of_rule(v: Any, g: Any, leading: Container[int]) -> list[tuple[Any, Any]]:
 def _fitted(c: Any, x: Any, name: str) -> Any:
     """arrays.fitted for graphs."""
     if not is_value(c):
-        if getattr(c, "dtype", None) == object:  # of an array times a scalar Value, see _rule.scaled
+        if getattr(getattr(c, "dtype", None), "hasobject", False):  # of an array times a scalar Value, see _rule.scaled
             raise RuntimeError(f"pygrad: the derivative of the rule {name!r} is an array of objects, no graph")
         return _as_value(c, x)
     if c.shape != x.shape:

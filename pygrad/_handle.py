@@ -630,8 +630,8 @@ class Value(Surface, Updates):
 
     @staticmethod
     def _leading(root: Value, inputs: tuple[Value, ...]) -> tuple[list[Value], bytes]:
-        """The nodes that lead to the inputs and have a step to take, in topological order; and of each input, a byte that
-        says whether root depends on it."""
+        """The nodes that lead to the inputs and have a step to take, in topological order; and of each input, a byte
+        that says whether root depends on it."""
         status, used = ffi.new("int *"), ffi.new("unsigned char[]", len(inputs) + 1)
         sweep = lib.pg_sweep_towards(_arena, root._id, [x._id for x in inputs], len(inputs), used, status)
         if sweep == ffi.NULL:
