@@ -32,7 +32,8 @@ def grad(x: Any, of: Array) -> Array | None:
     array = data(x)
     if array.shape != of.shape or array.dtype != of.dtype:
         raise ValueError(
-            f"a pickle gives data of {of.dtype} and shape {of.shape} a gradient of {array.dtype} and shape {array.shape}"
+            f"a pickle gives data of {of.dtype} and shape {of.shape} "
+            f"a gradient of {array.dtype} and shape {array.shape}"
         )
     return array
 
@@ -58,7 +59,7 @@ def record(name: str, count: int, rule: Any, constant: float) -> Record:
 
 
 def _check_plain(options: Any) -> None:
-    """Raises ValueError if there is anything in the options but plain values, slices, arrays, and tuples and lists of these."""
+    """Raises ValueError for options that are not plain values, slices, arrays, or tuples and lists of these."""
     left, looked_at = [options], 0
     while left:
         x = left.pop()
