@@ -384,7 +384,8 @@ def test_what_does_not_fit_together_is_an_error_at_most(name, operands, shape, o
     options = 1.5 if kind == "constant" else options
     fields = {
         **GOOD, "backend": backend, "operands": xs, "name": name, "constant": 1.5,
-        "data": np.ones(shape) if shape else 1.0, "grad": None if shape else 0.0, "rule": (options, (wanted,) * len(xs)),
+        "data": np.ones(shape) if shape else 1.0, "grad": None if shape else 0.0,
+        "rule": (options, (wanted,) * len(xs)),
     }  # fmt: skip
     z = _graph._rebuild((), *fields.values())
     root = z * 2.0
