@@ -1,4 +1,4 @@
-"""Losses of array Values: the numbers, gradients and errors of the scalar path, in one node; shapes paired by sample."""
+"""Losses of array Values: numbers, gradients and errors of the scalar path, in one node; shapes paired by sample."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_logits_keep_the_small_losses(Value):
     loss = losses.binary_cross_entropy_with_logits(x, [1, 0, 1, 0], reduction="sum")
     loss.backward()
     assert loss.data == pytest.approx(2 * math.exp(-50.0), rel=1e-12)
-    assert x.grad.tolist() == [pytest.approx(-math.exp(-50), rel=1e-12), pytest.approx(math.exp(-50), rel=1e-12), 0.0, 0.0]
+    np.testing.assert_allclose(x.grad, [-math.exp(-50), math.exp(-50), 0.0, 0.0], rtol=1e-12)
 
 
 def test_huge_logits(Value):
@@ -216,15 +216,15 @@ def test_shapes_that_do_not_fit_are_named(Value, name):
     loss = losses.LOSSES[name]
     what = "mse" if name == "sse" else name
     for outputs, targets in [
-        ((5,), (4,)), ((5, 1), (4,)), ((5, 1), (1, 5)), ((5,), (1, 5)), ((5, 2), (5,)), ((5, 2), (5, 1)), ((5, 2), (2, 5)),
-        ((5,), ()), ((5, 1), (1,)),
+        ((5,), (4,)), ((5, 1), (4,)), ((5, 1), (1, 5)), ((5,), (1, 5)), ((5, 2), (5,)), ((5, 2), (5, 1)),
+        ((5, 2), (2, 5)), ((5,), ()), ((5, 1), (1,)),
     ]:  # fmt: skip
         message = rf"^{what}: outputs of shape {outputs} and targets of shape {targets} do not fit"
         with pytest.raises(ValueError, match=message.replace("(", r"\(").replace(")", r"\)")):
             loss(Value(np.full(outputs, 0.5)), np.ones(targets))
-    with pytest.raises(ValueError, match="do not fit; where samples are columns: axis=0$"):
+    with pytest.raises(ValueError, match=r"do not fit; where samples are columns: axis=0$"):
         loss(Value(np.full((1, 5), 0.5)), np.ones(5))
-    with pytest.raises(ValueError, match="targets differ in length|must be a number, not list"):
+    with pytest.raises(ValueError, match=r"targets differ in length|must be a number, not list"):
         loss(Value(np.full((2, 2), 0.5)), [[1, 1], [1]])
 
 
@@ -280,7 +280,7 @@ def test_classes_are_checked(Value, name):
     for wrong in (0.5, "1", None, math.nan):
         with pytest.raises(TypeError, match=f"{name}: the target of sample 1 must be an integer class, not "):
             loss(x, [0, wrong])
-    with pytest.raises(ValueError, match=rf"{name}: outputs of shape \(2, 2\) need targets of shape \(2,\), .*not \(3,\)"):
+    with pytest.raises(ValueError, match=rf"{name}: outputs of shape \(2, 2\) need targets of shape \(2,\), .*\(3,\)"):
         loss(x, [0, 1, 1])
     with pytest.raises(ValueError, match=r"not \(2, 2\)$"):
         loss(x, [[0, 1], [1, 0]])
@@ -312,7 +312,7 @@ def test_probabilities_may_be_rounded(Value):
 def test_the_axis_is_that_of_arrays(Value):
     with pytest.raises(TypeError, match="axis= goes with outputs in one array Value"):
         losses.mse([Value(1.0)], [1.0], axis=0)
-    with pytest.raises(ValueError, match="axis must be -1 .* or 0 .*, not 1"):
+    with pytest.raises(ValueError, match=r"axis must be -1 .* or 0 .*, not 1"):
         losses.mse(Value([[1.0]]), [[1.0]], axis=1)
 
 
