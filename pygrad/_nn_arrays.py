@@ -18,17 +18,17 @@ from .init import Initialiser, drawn, generator, initialiser
 _TYPES = ("float64", "float32")
 
 
-def as_batch(x: Any, dtype: Any, what: str) -> Any:
+def as_batch(x: Any, dtype: Any, module: Module) -> Any:
     """What a module of arrays is given, as an array Value or an array: lists may hold Values, numbers, or both.
 
-    dtype: of plain lists. Raises TypeError or ValueError naming `what` for anything that is no array of numbers.
+    dtype: of plain lists. Raises TypeError or ValueError naming the module for anything that is no array of numbers.
     """
     if is_value(x) or getattr(getattr(x, "dtype", None), "kind", "O") in "fiub":
         return x
     if any(map(is_value, flattened(x))):
         parts = x.tolist() if hasattr(x, "tolist") else x
-        return array_functions.stack([as_batch(v, dtype, what) if isinstance(v, (list, tuple)) else v for v in parts])
-    array = arrays.as_array(x, f"{what}: inputs")
+        return array_functions.stack([as_batch(v, dtype, module) if isinstance(v, (list, tuple)) else v for v in parts])
+    array = arrays.as_array(x, f"{module!r}: inputs")
     return array if type(array) is float else array.astype(dtype, copy=False)
 
 
@@ -87,7 +87,7 @@ class Linear(Module):
     def __call__(self, x: Any) -> Any:
         weight, bias = self.weight, self.bias
         if not is_value(x):
-            x = as_batch(x, weight.data.dtype, repr(self))
+            x = as_batch(x, weight.data.dtype, self)
         shape = getattr(x, "shape", ())
         if not shape or shape[self.axis] != self.nin:
             wanted = f"(..., {self.nin})" if self.axis else f"({self.nin}, ...)"
@@ -187,7 +187,7 @@ class Flatten(Module):
         self.start_axis = _checks.size(start_axis, "start_axis")
 
     def __call__(self, x: Any) -> Any:
-        batch = as_batch(x, _TYPES[0], repr(self))
+        batch = as_batch(x, _TYPES[0], self)
         shape, start = getattr(batch, "shape", ()), self.start_axis
         if len(shape) <= start:
             raise ValueError(f"{self!r} takes inputs with more than {start} axes, not of shape {shape}")
