@@ -158,9 +158,11 @@ def indices_along(given: Any, along: int, shape: Shape) -> Any:
 
 def condition(given: Any) -> Any:
     """A condition as an array of bools, a copy. Raises TypeError for a Value."""
+    if type(given) is np.ndarray and given.dtype is _BOOL:
+        return given.copy()
     if is_value(given):
         raise TypeError("where: the condition must be bools, not a Value: compare it first, as in where(x > 0, x, 0)")
-    return given.copy() if type(given) is np.ndarray and given.dtype is _BOOL else np.array(given, dtype=bool)
+    return np.array(given, dtype=bool)
 
 
 def bound(given: Any, what: str) -> Any:

@@ -170,18 +170,34 @@ def apply(name: str, operands: Sequence[Any], options: Any = None) -> Any:
         if type(z) is not np.ndarray or not z.shape:
             z = float(z)
         return x._array_node(name, (x,), z, (rule, options, _WANTED))
-    first = next(filter(_checks.is_value, operands))
+    first = operands[0]
+    kind = type(first)
+    for x in operands:
+        if type(x) is not kind:
+            return _mixed(rule, operands, options)
+    data = [v.data for v in operands]
+    z = rule.value(*data, options) if rule.arity == 2 else rule.value(data, options)
+    if type(z) is not np.ndarray or not z.shape:
+        z = float(z)
+    return first._array_node(name, tuple(operands), z, (rule, options, _WANTED * len(data)))
+
+
+def _mixed(rule: Rule, operands: Sequence[Any], options: Any) -> Any:
+    """The node of a rule of operands some of which are constants."""
+    for first in operands:
+        if type(first) is not np.ndarray and _checks.is_value(first):
+            break
     plain, nodes, wanted, data = first._plain, [], [], []
     for x in operands:
         given = type(x) is plain or isinstance(x, plain)
-        node = x if given else _constant(name, x, plain, operands)
+        node = x if given else _constant(rule.name, x, plain, operands)
         nodes.append(node)
         wanted.append(given)
         data.append(node.data)
     z = rule.value(*data, options) if rule.arity == 2 else rule.value(data, options)
     if type(z) is not np.ndarray or not z.shape:
         z = float(z)
-    return first._array_node(name, tuple(nodes), z, (rule, options, tuple(wanted)))
+    return first._array_node(rule.name, tuple(nodes), z, (rule, options, tuple(wanted)))
 
 
 def _constant(name: str, x: Any, plain: Any, operands: Sequence[Any]) -> Any:

@@ -64,7 +64,7 @@ _apply = _arrays.apply
 def apply(name: str, operands: tuple[Any, ...], options: Any = None) -> Any:
     """A rule of array_rules: a node; without a Value among the operands, what it computes."""
     for x in operands:
-        if is_value(x):
+        if type(x) is not np.ndarray and is_value(x):
             return _apply(name, operands, options)
     rule = RULES[name]
     arrays = tuple(_arrays.as_array(x, f"{name}: an operand") for x in operands)
@@ -73,7 +73,7 @@ def apply(name: str, operands: tuple[Any, ...], options: Any = None) -> Any:
 
 
 def _shape(x: Any) -> Shape:
-    array = x.data if is_value(x) else x
+    array = x if type(x) is np.ndarray else x.data if is_value(x) else x
     shape: Shape = array.shape if type(array) is np.ndarray else np.shape(array)
     return shape
 
@@ -90,7 +90,7 @@ def reduced(name: str, a: Any, axis: Any, keepdims: Any, refused: dict[str, Any]
     shape = _shape(a)
     axes = None if axis is None else given.axes(name, axis, shape)
     if not shape:  # to the rules an array with one entry
-        return apply(name, (reshape(a, (1,)),), (None, False, *options))
+        a, axes, keepdims = reshape(a, (1,)), None, False
     return apply(name, (a,), (axes, keepdims, *options) if options else (axes, keepdims))
 
 
