@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-STAR = 8
+STAR = 20
 SHAPES = ((4, 4), (100, 16))
 
 

@@ -164,22 +164,26 @@ def apply(name: str, operands: Sequence[Any], options: Any = None) -> Any:
     Raises TypeError for an operand that is none of these; what NumPy raises for shapes that do not fit.
     """
     rule = RULES[name]
-    if rule.arity == 1:
-        (x,) = operands
-        z = rule.value(x.data, options)
-        if type(z) is not np.ndarray or not z.shape:
-            z = float(z)
-        return x._array_node(name, (x,), z, (rule, options, _WANTED))
+    arity, value = rule.arity, rule.value
     first = operands[0]
     kind = type(first)
-    for x in operands:
-        if type(x) is not kind:
+    if arity == 1:
+        z = value(first.data, options)
+    elif kind is np.ndarray or not _checks.is_value(first):
+        return _mixed(rule, operands, options)
+    elif arity == 2:
+        y = operands[1]
+        if type(y) is not kind:
             return _mixed(rule, operands, options)
-    data = [v.data for v in operands]
-    z = rule.value(*data, options) if rule.arity == 2 else rule.value(data, options)
+        z = value(first.data, y.data, options)
+    else:
+        for x in operands:
+            if type(x) is not kind:
+                return _mixed(rule, operands, options)
+        z = value(tuple(map(_data, operands)), options)
     if type(z) is not np.ndarray or not z.shape:
         z = float(z)
-    return first._array_node(name, tuple(operands), z, (rule, options, _WANTED * len(data)))
+    return first._array_node(name, tuple(operands), z, (rule, options, _WANTED * len(operands)))
 
 
 def _mixed(rule: Rule, operands: Sequence[Any], options: Any) -> Any:
@@ -270,31 +274,42 @@ def contributions(record: Record, operands: tuple[Any, ...], z: Any, g: Any) -> 
     z: the node's data; g: its gradient as it is kept. NumPy's warnings are the caller's to silence (quiet()).
     """
     rule, options, wanted = record
+    name, _, arity, _, derivatives = rule
     if g is None:
         g = 0.0 if type(z) is float else np.zeros(z.shape, z.dtype)
-    if rule.arity == 1:
+    if arity == 1:
         x = operands[0].data
-        return (_wanted(rule.derivatives[0](g, x, None, z, options), x),)
-    if rule.arity == 2:
-        left, right = rule.derivatives
+        return (_wanted(derivatives[0](g, x, None, z, options), x),)
+    if arity == 2:
         x, y = operands[0].data, operands[1].data
         return (
-            _wanted(left(g, x, y, z, options), x) if wanted[0] else None,
-            _wanted(right(g, x, y, z, options), y) if wanted[1] else None,
+            _wanted(derivatives[0](g, x, y, z, options), x) if wanted[0] else None,
+            _wanted(derivatives[1](g, x, y, z, options), y) if wanted[1] else None,
         )
-    if rule.name == "pack":
+    if name == "pack":
         numbers: bytes = unpacked(g, options).tobytes()
         return numbers
-    (derivative,) = rule.derivatives
-    data = [v.data for v in operands]
-    return [_wanted(derivative(g, data, i, z, options), x) if wanted[i] else None for i, x in enumerate(data)]
+    derivative, data = derivatives[0], tuple(map(_data, operands))
+    parts: list[Any] = []
+    for i, x in enumerate(data):
+        parts.append(_wanted(derivative(g, data, i, z, options), x) if wanted[i] else None)
+    return parts
+
+
+_data = operator.attrgetter("data")
 
 
 def _wanted(c: Any, x: Any) -> Any:
-    """Of a derivative: fitted, which is little to do most often."""
-    if type(c) is np.ndarray and type(x) is np.ndarray and c.shape == x.shape and c.dtype is x.dtype:
-        return c
+    """What a derivative gave, fitted to the operand's data x: the usual cases, quickly."""
+    if type(c) is np.ndarray and type(x) is np.ndarray:
+        shape = x.shape
+        if c.shape != shape:
+            c = _add_up(c, 0) if c.shape[1:] == shape else of_shape(c, shape)
+        return c if c.dtype is x.dtype else c.astype(x.dtype, copy=False)
     return None if c is None else fitted(c, x)
+
+
+_add_up = np.add.reduce
 
 
 def towards(record: Record, needs: Sequence[bool]) -> Record:
@@ -322,7 +337,9 @@ def quiet() -> Any:
 
 def ones(data: Array) -> Array:
     """The gradient of a root."""
-    return _spread(np.ones((), data.dtype), data.shape)
+    out = np.empty(data.shape, data.dtype)
+    out.fill(1.0)
+    return out
 
 
 # ---- what looks at an array ----

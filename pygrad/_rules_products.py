@@ -86,13 +86,12 @@ def _contracted_first(shape: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
 def _linear(xs: tuple[Any, ...], o: None) -> Any:
     """x @ weight, + bias if there is one: x (..., nin), weight (nin, nout), bias (nout,)."""
     x, weight = xs[0], xs[1]
-    z = np.matmul(x if x.ndim <= 2 else _rows(x), weight)
-    if x.ndim > 2:
-        z = z.reshape((*x.shape[:-1], weight.shape[1]))
+    _, columns = weight.shape
+    z = np.matmul(x, weight) if x.ndim <= 2 else np.matmul(_rows(x), weight).reshape((*x.shape[:-1], columns))
     if len(xs) == 2:
         return z
     bias = xs[2]
-    return np.add(z, bias, z if type(bias) is float or bias.dtype == z.dtype else None)
+    return np.add(z, bias, z if type(bias) is float or bias.dtype is z.dtype else None)
 
 
 def _linear_derivative(g: Any, xs: tuple[Any, ...], i: int, z: Any, o: None) -> Any:

@@ -37,6 +37,8 @@ def _count(x: Any, axes: _Axes) -> int:
     """How many numbers each result is made of."""
     if axes is None:
         return int(x.size)
+    if len(axes) == 1:
+        return int(x.shape[axes[0]])
     n = 1
     for i in axes:
         n *= x.shape[i]
@@ -59,7 +61,8 @@ def _sum(x: Any, o: tuple[_Axes, bool]) -> Any:
 
 
 def _mean(x: Any, o: tuple[_Axes, bool]) -> Any:
-    return _total(x, o[0], None, None, o[1]) / _count(x, o[0])
+    axes, keepdims = o
+    return _total(x, axes, None, None, keepdims) / (x.size if axes is None else _count(x, axes))
 
 
 def _mean_derivative(g: Any, x: Any, y: Any, z: Any, o: tuple[_Axes, bool]) -> Any:

@@ -87,11 +87,16 @@ def reduced(name: str, a: Any, axis: Any, keepdims: Any, refused: dict[str, Any]
         given.refuse(name, refused)
     if type(keepdims) is not bool:
         keepdims = keepdims is not np._NoValue and bool(keepdims)
+    array = a.data if type(a) is not np.ndarray and is_value(a) else None
+    if type(array) is np.ndarray:
+        if axis is not None:
+            axis = given.axes(name, axis, array.shape)
+        return _apply(name, (a,), (axis, keepdims, *options) if options else (axis, keepdims))
     shape = _shape(a)
-    axes = None if axis is None else given.axes(name, axis, shape)
+    axis = given.axes(name, axis, shape)
     if not shape:  # to the rules an array with one entry
-        a, axes, keepdims = reshape(a, (1,)), None, False
-    return apply(name, (a,), (axes, keepdims, *options) if options else (axes, keepdims))
+        a, axis, keepdims = reshape(a, (1,)), None, False
+    return apply(name, (a,), (axis, keepdims, *options))
 
 
 def sum(a: Any, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:  # noqa: A001
@@ -203,13 +208,11 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
 
     Raises ValueError naming the shapes if they do not fit.
     """
-    weights = _shape(weight)
-    if len(weights) == 2:
-        try:
-            return apply("linear", (x, weight) if bias is None else (x, weight, bias))
-        except (ValueError, IndexError):
-            pass  # NumPy says less
-    shapes = f"inputs of shape {_shape(x)} and weights of shape {weights}" + (
+    try:
+        return apply("linear", (x, weight) if bias is None else (x, weight, bias))
+    except (ValueError, IndexError):
+        pass  # NumPy says less
+    shapes = f"inputs of shape {_shape(x)} and weights of shape {_shape(weight)}" + (
         "" if bias is None else f" and a bias of shape {_shape(bias)}"
     )
     raise ValueError(f"linear: {shapes} do not fit: they must be (..., nin), (nin, nout) and (nout,)")
