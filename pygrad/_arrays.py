@@ -344,25 +344,6 @@ def ones(data: Array) -> Array:
 
 # ---- what looks at an array ----
 
-_SUMS = ("sum", "mean", "cumsum", "matmul", "dot", "linear", "einsum")  # their terms may cancel
-
-
-def rounding(v: Any) -> float:
-    """For gradcheck: the rounding error of a node that a rule computed, in epsilons, times its gradient."""
-    rule, options, _ = v._record
-    data = [x.data for x in v.operands]
-    size = np.abs(v.data)
-    with quiet():
-        if rule.name in _SUMS:
-            terms = [abs(x) for x in data]
-            count = max(np.size(x) for x in data)
-            size = size + count * (rule.value(terms, options) if rule.arity < 0 else rule.value(*terms, options))
-        elif rule.name in ("logsumexp", "log_softmax"):
-            size = size + 1.0  # of the sum, relative to it
-        products = np.abs(v.grad) * size
-    return float(np.sum(products[np.isfinite(products)] if np.ndim(products) else products))
-
-
 def compare(x: Any, y: Any, order: Any) -> Any:
     """An array of bools: how the data of two Values compare, or of a Value and an array-like."""
     if not _checks.is_value(y):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import random
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 from . import _checks
 from . import backends as _backends
 from ._check_inputs import Leaf, bits_of, convert, copied, entries, graph_of, outputs_of
+from ._check_rounding import EPSILON, rounding
 from ._lazy import arrays
 from .derivatives import grad
 
@@ -76,43 +76,7 @@ class GradientError(AssertionError):
         self.report = report
 
 
-_EPSILON = sys.float_info.epsilon
 _STEPS = 12  # how many are tried, each a tenth of the one before
-
-
-def _rounded(v: Any) -> float:
-    """The rounding error of one node, in epsilons. A sum may cancel: then the size of its terms counts, not its own."""
-    x = v.operands
-    terms: list[float] = []
-    if v._op == "dot":
-        terms = [a.data * b.data for a, b in zip(x, x[len(x) - len(x) // 2 :])]
-    elif v._op == "logsumexp":
-        terms = [1.0]  # of the sum, relative to it
-    elif len(x) > 2:
-        terms = [a.data for a in x]
-    size: float = abs(v.data)
-    for term in terms:
-        size += len(x) * abs(term)
-    return size
-
-
-def _rounding(order: Iterable[Any]) -> float:
-    """A first-order bound of the rounding error in the last Value of a graph whose gradients are those of that Value.
-
-    Each node's relative rounding error reaches it by way of the node's adjoint, so: epsilon times the sum of
-    |adjoint * value| (Linnainmaa, Taylor expansion of the accumulated rounding error, BIT 16, 1976). Terms that are
-    not finite are left out: they would excuse everything.
-    """
-    bound = 0.0
-    for v in order:
-        if not v.operands:
-            continue
-        if v._record is None:
-            term = abs(v.grad) * _rounded(v)
-            bound += term if math.isfinite(term) else 0.0
-        else:
-            bound += arrays.rounding(v)
-    return _EPSILON * bound
 
 
 def _numbers(outputs: Iterable[Any]) -> list[float]:
@@ -151,7 +115,8 @@ class _Function:
         before = leaf.number
         leaf.move(number)
         try:
-            return self.numbers()
+            with arrays.quiet():  # beyond a domain arrays are nan, with a warning
+                return self.numbers()
         finally:
             leaf.move(before)
 
@@ -176,7 +141,7 @@ class _Function:
                 for v in order + leaves:
                     v.grad = 0.0
                 out.backward()
-                rows.append(([c.derivative for c in coordinates], _rounding(order)))
+                rows.append(([c.derivative for c in coordinates], rounding(order)))
         finally:
             for v, gradient in zip(order, gradients):
                 v.grad = gradient
@@ -195,7 +160,7 @@ class _Gradient(_Function):
     def _weighted(self) -> Any:
         scalars = _scalars(super().outputs())
         if len(scalars) != len(self.weights):
-            raise ValueError(f"f gave {len(self.weights)} numbers at the inputs, but {len(scalars)} close by")
+            raise TypeError(f"f gave {len(self.weights)} numbers at the inputs, but {len(scalars)} close by")
         return self.value_type.dot(self.weights, scalars)
 
     def outputs(self) -> list[Any]:
@@ -381,7 +346,7 @@ class _Tolerances:
 
     def distances(self, x: float) -> list[float]:
         """The steps to be tried at x."""
-        first = max(1.0, abs(x)) * (_EPSILON ** (1 / 3) if self.step is None else self.step)
+        first = max(1.0, abs(x)) * (EPSILON ** (1 / 3) if self.step is None else self.step)
         return [first / 10.0**n for n in range(_STEPS if self.step is None else 1)]
 
 
