@@ -154,10 +154,15 @@ def draw(
 
     rankdir: where results are seen from their operands: 'LR' (to the right), 'TB' (below), 'RL', 'BT'.
     max_nodes: how many boxes at most, those nearest to the root; None for all. What is left out is noted.
-    collapse: 'none' (or None) draws each Value; 'dot' folds weights and biases into their dot products; 'layer'
-    also gathers dot products of the same inputs, with their activation, into one box, and a layer's unlabelled
-    inputs into another; 'auto' takes the first of the three that is readable.
+    collapse: 'none' (or None) draws each Value; 'dot' folds weights and biases into their dot products, and the
+    parameters of a layer on batches into the arrays that they enter it as; 'layer' also gathers dot products of the
+    same inputs, with their activation, into one box, and a layer's unlabelled inputs into another; 'auto' takes the
+    first of the three that is readable.
     digits: decimals of data and grad; full precision is in the tooltips.
+
+    An array Value shows its shape (and its dtype, if not float64), and of its numbers all, if they are few, or the
+    least, the greatest and the mean. A number or array that stands beside array Values is a constant without a
+    gradient, drawn in grey.
 
     A notebook shows the picture; `draw(loss).save("loss.svg")` writes it (.svg, .html, .dot; with graphviz also
     .png and .pdf). Raises TypeError if root is neither a Value nor an iterable of them, ValueError for an option

@@ -19,6 +19,8 @@ FONTS = "'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace"
 COLOURS = {  # of each kind of node: ground, line
     "leaf": ("#e6f0fb", "#4a78b0"),
     "inputs": ("#e6f0fb", "#4a78b0"),
+    "packed": ("#e6f0fb", "#4a78b0"),
+    "constant": ("#eef1f4", "#7d8792"),
     "value": ("#ffffff", "#59636f"),
     "dot": ("#f1ecfa", "#7759a6"),
     "layer": ("#f1ecfa", "#7759a6"),
@@ -26,6 +28,7 @@ COLOURS = {  # of each kind of node: ground, line
     "more": ("#f6f6f6", "#8a8f96"),
 }
 TEXT, LABEL, GRADIENT, EDGE, NOTE = "#1d2630", "#0b3a6e", "#a3391b", "#6b7480", "#8a5a00"
+SHAPE = "#4d5a68"
 
 _ROW = 24.0  # the height of a line of text in a box
 _PADDING = 9.0  # beside a cell's text
@@ -37,7 +40,7 @@ _Turn = Callable[[Point], tuple[float, float]]
 
 def stacked(node: Node, rankdir: str) -> bool:
     """Whether the cells of a node stand below each other, not side by side."""
-    return rankdir in ("TB", "BT") or node.kind in ("layer", "inputs")
+    return rankdir in ("TB", "BT") or node.kind in ("layer", "inputs") or node.shape is not None
 
 
 def svg(diagram: Diagram) -> str:
@@ -134,7 +137,7 @@ def _node(node: Node, x: float, y: float, w: float, h: float, below: bool) -> li
                 + f'stroke="{line}" stroke-width="0.7"/>'
             )
         kind = _cell_kind(node, i)
-        colour = {"label": LABEL, "grad": GRADIENT}.get(kind, TEXT)
+        colour = {"label": LABEL, "grad": GRADIENT, "shape": SHAPE}.get(kind, TEXT)
         cx, cy = (x, at + step / 2) if below else (at + step / 2, y)
         lines.append(_text(cx, cy, cell, colour, kind, bold=kind in ("label", "head")))
         at += step
@@ -142,13 +145,16 @@ def _node(node: Node, x: float, y: float, w: float, h: float, below: bool) -> li
 
 
 def _cell_kind(node: Node, i: int) -> str:
-    """'data' and 'grad' come last; before them a label, or what a dot product or a layer says of itself."""
+    """'data' and 'grad' come last, after the shape of an array; before them a label, or what a dot product, a layer or
+    packed parameters say of themselves."""
     if node.kind == "more":
         return "more"
     from_end = len(node.cells) - i
     if from_end <= 2:
         return "grad" if from_end == 1 else "data"
-    if node.kind in ("leaf", "value"):
+    if from_end == 3 and node.shape is not None:
+        return "shape"
+    if node.kind in ("leaf", "constant", "value"):
         return "label"
     return "head" if i == 0 else "about"
 

@@ -64,12 +64,9 @@ def number(x: Any, digits: int) -> str:
     return f"{x:.{digits}f}"
 
 
-def interval(numbers: list[Any], digits: int) -> str:
-    """The least and the greatest of several numbers; a nan shows as such. Arrays: only how many there are."""
-    if any(getattr(x, "shape", ()) for x in numbers):
-        return f"{len(numbers)} arrays"
-    floats = [float(x) for x in numbers]
-    if any(math.isnan(x) for x in floats):
+def interval(numbers: list[float], digits: int) -> str:
+    """The least and the greatest of several numbers; a nan shows as such."""
+    if any(math.isnan(x) for x in numbers):
         return "has nan"
-    low, high = min(floats), max(floats)
+    low, high = min(numbers), max(numbers)
     return number(low, digits) if low == high else f"{number(low, digits)} … {number(high, digits)}"

@@ -1,4 +1,5 @@
-"""What of a graph is drawn: a breadth-first walk from the roots, dot products and layers folded, a limit on boxes.
+"""What of a graph is drawn: a breadth-first walk from the roots, dot products, layers and packed parameters folded, a
+limit on boxes.
 
 Turns Values into units, each of which becomes one box. Nothing here knows how a box looks. No recursion, and no walk
 through more of the graph than is needed to say what was left out.
@@ -35,17 +36,19 @@ class Walk(NamedTuple):
 
 @dataclass
 class Unit:
-    """What becomes one box: a Value, a dot product with its weights and bias, a layer, or a layer's inputs."""
+    """What becomes one box: a Value, a dot product with its weights and bias, a layer, a layer's inputs, or an array
+    with the scalars that were packed into it."""
 
-    kind: str  # 'value', 'dot', 'layer', 'inputs'
+    kind: str  # 'value', 'dot', 'layer', 'inputs', 'packed'
     values: list[Any]  # whose data and grad it shows: several for a layer and for inputs
-    weights: list[Any] = field(default_factory=list)  # of a dot: those that are leaves, and so have no box
+    weights: list[Any] = field(default_factory=list)  # of a dot: those that are leaves, and so have no box; packed: all
     bias: Any = None  # of a dot, likewise
     size: int = 0  # of a dot and a layer: the number of inputs
     parameters: int = 0  # of a layer
     activation: str = ""  # of a layer: the op's symbol
     operands: list[tuple[int, int]] = field(default_factory=list)  # (position among the units, number of values)
     missing: int = 0  # how many operands have no box
+    constant: bool = False  # a leaf whose gradient nothing asks for: a number or an array beside array Values
 
 
 class Units(NamedTuple):
@@ -103,14 +106,41 @@ def units(roots: Sequence[Any], collapse: str, max_nodes: int | None) -> Units:
 
 
 def _choose(graph: Walk, roots: int) -> str:
-    if len(graph.values) <= SMALL or not any(_is_dot(graph, i) for i in range(len(graph.values))):
+    everything = range(len(graph.values))
+    packed = any(_is_packed(graph, i) for i in everything)
+    if not packed and (len(graph.values) <= SMALL or not any(_is_dot(graph, i) for i in everything)):
         return "none"
     return "dot" if len(_fold(graph, roots, "dot")) <= SMALL else "layer"
 
 
 def _is_dot(graph: Walk, i: int) -> bool:
     row = graph.operands[i]
-    return bool(row) and MISSING not in row and graph.values[i]._state()[0] == "dot"
+    if not row or MISSING in row:
+        return False
+    v = graph.values[i]
+    return v._state()[0] == "dot" and v._record is None  # two arrays have another op of that name
+
+
+def _is_packed(graph: Walk, i: int) -> bool:
+    """Whether it is an array that scalar leaves were packed into."""
+    row = graph.operands[i]
+    if not row or MISSING in row or any(graph.operands[k] for k in row):
+        return False
+    record = graph.values[i]._record
+    return record is not None and record[0].name == "pack"
+
+
+def _constants(graph: Walk, roots: int) -> set[int]:
+    """The leaves that no op asks a gradient for. None if some ops were not looked at."""
+    if not graph.complete:
+        return set()
+    used: set[int] = set()
+    wanted = set(range(roots))
+    for v, row in zip(graph.values, graph.operands):
+        used.update(row)
+        record = v._record
+        wanted.update(row if record is None else (k for k, w in zip(row, record[2]) if w))
+    return {k for k in used - wanted if not graph.operands[k] and not graph.values[k]._op}
 
 
 def _parts(row: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
@@ -122,8 +152,13 @@ def _parts(row: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...], tupl
 def _fold(graph: Walk, roots: int, mode: str) -> list[Unit]:
     """All units of the graph, breadth-first, in the given mode."""
     rows = list(graph.operands)
+    constants = _constants(graph, roots)
     dots: set[int] = set()
+    packed: set[int] = set()
     if mode != "none":
+        packed = {i for i in range(len(rows)) if _is_packed(graph, i)}
+        for i in packed:
+            rows[i] = ()
         dots = {i for i in range(len(rows)) if _is_dot(graph, i)}
         for i in dots:
             weights, bias, inputs = _parts(rows[i])
@@ -142,7 +177,8 @@ def _fold(graph: Walk, roots: int, mode: str) -> list[Unit]:
     at = 0
     while at < len(order):
         i = order[at]
-        unit = layers.get(i) or _single(graph, i, i in dots)
+        unit = layers.get(i) or _single(graph, i, i in dots, i in packed)
+        unit.constant = i in constants
         tails: dict[int, int] = {}
         for k in rows[i]:
             if k == MISSING:
@@ -162,7 +198,9 @@ def _fold(graph: Walk, roots: int, mode: str) -> list[Unit]:
     return made
 
 
-def _single(graph: Walk, i: int, is_dot: bool) -> Unit:
+def _single(graph: Walk, i: int, is_dot: bool, is_packed: bool) -> Unit:
+    if is_packed:
+        return Unit("packed", [graph.values[i]], [graph.values[k] for k in graph.operands[i]])
     if not is_dot:
         return Unit("value", [graph.values[i]])
     weights, bias, inputs = _parts(graph.operands[i])

@@ -435,7 +435,9 @@ def test_text_fits_its_box():
     path = pytest.importorskip("matplotlib.textpath")
     roots = [Reference(x, label=label) for x, label in [(1.0, "W" * 60), (-1e-9, "αβγ Ω"), (123456.7, "a b")]]
     model = mlp("python")
-    for picture in (draw(roots), draw(roots, rankdir="TB"), draw(model([1.0, 2.0, 3.0]), collapse="layer")):
+    arrays = [Reference([1.0, -2.5], label="w"), Reference(np.linspace(-1e9, 1.0, 99).astype(np.float32))]
+    pictures = [draw(roots), draw(roots, rankdir="TB"), draw(model([1.0, 2.0, 3.0]), collapse="layer"), draw(arrays)]
+    for picture in pictures:
         boxes = boxes_of(picture.svg)
         for group in ET.fromstring(picture.svg).iter(f"{SVG}g"):
             for text in group.iter(f"{SVG}text"):
