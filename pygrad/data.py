@@ -205,6 +205,28 @@ def make_spirals(
     return _noisy(random.Random(seed), points, deviation)
 
 
+def make_shapes(
+    samples: int = 100, *, size: int = 64, seed: int | None = 1337
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Coloured pictures of two or three shapes, circles, squares and triangles of equal area, labelled by whether there
+    is a circle among them.
+
+    Shapes are bright and the ground is dark; each shape is about the middle of another quarter of the picture, and its
+    place, size and colour vary; noise is on everything. Half of the pictures, rounded up, have a circle; shuffled.
+
+    samples: number of pictures. size: their width and height in pixels.
+    seed: of the generator; None for a different set each time.
+
+    Returns (X, y): X an array of uint8, shape (samples, size, size, 3), from 0 (dark) to 255, the last axis red, green
+    and blue; y an array of int64, shape (samples,), 1 where there is a circle, else 0.
+
+    Raises TypeError or ValueError for a count or size that is no integer or negative.
+    """
+    from ._shapes import pictures
+
+    return pictures(_checks.size(samples, "samples"), _checks.size(size, "size"), random.Random(seed))
+
+
 def load_digits() -> tuple[NDArray[Any], NDArray[Any]]:
     """The handwritten digits that come with scikit-learn: 1797 images of 8 by 8 pixels. Downloads nothing.
 

@@ -1,4 +1,4 @@
-"""Plots with matplotlib: what a classifier has learned of the plane, and how training went.
+"""Plots with matplotlib: what a classifier has learned of the plane or of pictures, and how training went.
 
 Works on Axes only and never shows anything: a notebook does that at the end of the cell, a script with plt.show() or
 savefig. matplotlib is imported on use (`pip install 'pygrad[plot]'`). Nothing is trained or evaluated here but the
@@ -100,6 +100,61 @@ def loss_curves(history: Any, *, ax: Any = None) -> list[Any]:
         names = [line.get_label() for line in lines]
         ax.legend(lines, names, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(len(lines), 3))
     return axes
+
+
+def prediction_grid(
+    images: Any,
+    predictions: Any,
+    labels: Any = None,
+    *,
+    names: Sequence[str] | None = None,
+    columns: int = 10,
+    ax: Any = None,
+) -> Any:
+    """Shows pictures in rows, each with what was predicted under it; framed in green where that is right, in red where
+    it is wrong, with the label in brackets. Returns the Axes.
+
+    images: of shape (n, height, width), white at the smallest number of all and black at the largest; or (n, height,
+    width, 3), colours from 0 to 255 as integers, or from 0 to 1.
+    predictions: n class numbers. labels: n class numbers, the right ones; None to say nothing about right and wrong.
+    names: of the classes, by their numbers; by default the numbers.
+    columns: pictures a row. ax: the Axes to use; by default those of a new figure, made by pyplot.
+
+    Raises ValueError for wrong shapes, ImportError if matplotlib is not installed.
+    """
+    pictures = np.asarray(images)
+    if not len(pictures) or pictures.ndim not in (3, 4) or (pictures.ndim == 4 and pictures.shape[3] != 3):
+        raise ValueError(f"images must have shape (n, height, width), or with 3 colours, not {pictures.shape}")
+    classes = [np.asarray(given).ravel().astype(int).tolist() for given in (predictions, labels) if given is not None]
+    for given in classes:
+        if len(given) != len(pictures):
+            raise ValueError(f"there are {len(pictures)} images, but {len(given)} predictions or labels")
+    across = min(_checks.size(columns, "columns") or 1, len(pictures))
+    rows = -(-len(pictures) // across)
+    if ax is None:
+        _, ax = _pyplot().subplots(layout="constrained", figsize=(1.05 * across + 0.2, 1.3 * rows + 0.2))
+    shades = {"cmap": "gray_r", "vmin": pictures.min(), "vmax": pictures.max()} if pictures.ndim == 3 else {}
+    for i, picture in enumerate(pictures):
+        # a picture is 1 wide and 1 high, in a cell that leaves room for the words below
+        left, top = 1.12 * (i % across), 1.36 * (i // across)
+        ax.imshow(picture, extent=(left, left + 1.0, top + 1.0, top), **shades)
+        predicted = classes[0][i]
+        text, right = names[predicted] if names else str(predicted), None
+        if len(classes) > 1:
+            label = classes[1][i]
+            right = predicted == label
+            text += "" if right else f" ({names[label] if names else label})"
+        colour = "#333333" if right is None else "#1a7f37" if right else "#b2182b"
+        ax.plot(
+            [left, left + 1, left + 1, left, left], [top, top, top + 1, top + 1, top], color=colour,
+            linewidth=1.0 if right else 2.0,
+        )  # fmt: skip
+        ax.text(left + 0.5, top + 1.04, text, color=colour, ha="center", va="top", fontsize=7)
+    ax.set_xlim(-0.06, 1.12 * across - 0.06)
+    ax.set_ylim(1.36 * rows - 0.06, -0.06)
+    ax.set_aspect("equal")
+    ax.set_axis_off()
+    return ax
 
 
 # ---- matplotlib ----

@@ -10,11 +10,13 @@ import sys
 import numpy as np
 import pytest
 
+from pygrad import _shapes
 from pygrad.data import (
     load_digits,
     make_blobs,
     make_circles,
     make_moons,
+    make_shapes,
     make_spirals,
     make_xor,
     standardize,
@@ -170,6 +172,49 @@ def test_moons_circles_and_blobs_are_those_of_scikit_learn(samples):
     centres = [[1.0, 2.0], [-3.0, 0.5], [4.0, 4.0]]
     expected = theirs.make_blobs(samples, centers=np.array(centres), cluster_std=0.0)
     same(make_blobs(samples, noise=0, centres=centres), expected, [0, 1, 2])
+
+
+def test_pictures_of_shapes():
+    X, y = make_shapes(21, size=32)
+    assert (X.shape, X.dtype) == ((21, 32, 32, 3), np.uint8)
+    assert (y.shape, y.dtype) == ((21,), np.int64)
+    assert y.sum() == 11
+    assert y.tolist() != sorted(y)
+    for seed, equal in [(1337, True), (1, False), (None, False)]:
+        assert np.array_equal(make_shapes(21, size=32, seed=seed)[0], X) is equal
+    assert make_shapes(0)[0].shape == (0, 64, 64, 3)
+    assert make_shapes(2, size=0)[0].shape == (2, 0, 0, 3)
+    assert X.min() < 60
+    assert X.max() > 200
+    for options in ({"samples": -1}, {"size": -1}):
+        with pytest.raises(ValueError, match="must be at least 0, not -1"):
+            make_shapes(**options)
+    with pytest.raises(TypeError, match="size must be an integer, not float"):
+        make_shapes(size=1.5)
+
+
+def test_a_picture_is_labelled_by_what_is_drawn(monkeypatch):
+    drawn = []
+
+    def inside(kind, *shape, of=_shapes._inside):
+        drawn[-1].append(kind)
+        return of(kind, *shape)
+
+    def picture(*options, of=_shapes._picture):
+        drawn.append([])
+        return of(*options)
+
+    monkeypatch.setattr(_shapes, "_inside", inside)
+    monkeypatch.setattr(_shapes, "_picture", picture)
+    _, y = make_shapes(300, size=8, seed=2)
+    assert [int("circle" in kinds) for kinds in drawn] == y.tolist()
+    assert {len(kinds) for kinds in drawn} == {2, 3}
+    assert {kind for kinds in drawn for kind in kinds} == {"circle", "square", "triangle"}
+
+
+def test_shapes_have_equal_areas():
+    areas = [_shapes._inside(kind, 1000, [500.0, 550.0], 180.0).mean() for kind in ("circle", "square", "triangle")]
+    assert areas == pytest.approx([math.pi * 0.18**2] * 3, rel=0.01)
 
 
 def test_digits(monkeypatch):

@@ -34,6 +34,7 @@ SMALL = {
     "linear_regression": ["--steps", "20", "--samples", "8"],
     "xor": ["--epochs", "3", "--training", "1"],
     "digits": ["--epochs", "1", "--samples", "60"],
+    "image_classifier": ["--train", "12", "--test", "5", "--size", "16", "--iterations", "3"],
 }
 
 
@@ -91,3 +92,24 @@ def test_digits_learns_saves_and_draws(tmp_path):
     assert float(out.split("has not seen: ")[1].split("%")[0]) > 95
     assert "loaded with equal bits: digits.npz" in out
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_image_classifier_learns_and_draws(tmp_path):
+    """Smaller pictures and a larger rate than its own, so that it takes seconds."""
+    pytest.importorskip("matplotlib")
+    options = ["--size", "32", "--iterations", "800", "--rate", "0.015", "--picture", "grid.png"]
+    out = run("image_classifier", *options, cwd=tmp_path)
+    assert "Linear 3072 -> 20" in out
+    costs = [float(line.split(": ")[1]) for line in out.splitlines() if line.startswith("cost")]
+    assert len(costs) == 9
+    assert costs[-1] < 0.1 < costs[0]
+    assert float(out.split("209 pictures to train with: ")[1].split("%")[0]) > 95
+    assert float(out.split("50 pictures to test with: ")[1].split("%")[0]) > 70
+    assert (tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_image_classifier_of_digits():
+    pytest.importorskip("sklearn")
+    out = run("image_classifier", "--digits", "--iterations", "500")
+    assert "Linear 64 -> 20" in out
+    assert float(out.split("360 pictures to test with: ")[1].split("%")[0]) > 90

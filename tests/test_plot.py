@@ -222,6 +222,40 @@ def test_nothing_to_plot():
     assert plt.get_fignums() == []
 
 
+# ---- pictures and what was predicted ----
+
+
+def test_a_grid_of_pictures():
+    grey = np.arange(7 * 4 * 5).reshape(7, 4, 5)
+    ax = plot.prediction_grid(grey, [0, 1, 1, 0, 1, 0, 1], [0, 1, 0, 0, 1, 1, 1], names=["no", "yes"], columns=3)
+    assert [text.get_text() for text in ax.texts] == ["no", "yes", "yes (no)", "no", "yes", "no (yes)", "yes"]
+    assert [to_hex(line.get_color()) == RED for line in ax.lines] == [False, False, True, False, False, True, False]
+    assert len(ax.images) == 7
+    for image, picture in zip(ax.images, grey):
+        assert (image.get_array() == picture).all()
+        assert image.get_clim() == (0, 139), "one scale for all"
+    lefts, tops = ([image.get_extent()[i] for image in ax.images] for i in (0, 3))
+    assert [len(set(places)) for places in (lefts, tops)] == [3, 3]
+    ax.figure.canvas.draw()
+
+
+def test_a_grid_of_coloured_pictures_without_labels():
+    _, given = plt.subplots()
+    ax = plot.prediction_grid(np.zeros((2, 4, 4, 3)), np.array([[1], [0]]), ax=given)
+    assert ax is given
+    assert [text.get_text() for text in ax.texts] == ["1", "0"]
+    assert len({line.get_color() for line in ax.lines}) == 1
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (2, 4, 4, 4), (0, 4, 4), (2,)])
+def test_what_are_no_pictures(shape):
+    with pytest.raises(ValueError, match=r"images must have shape .* not "):
+        plot.prediction_grid(np.zeros(shape), [0] * shape[0])
+    with pytest.raises(ValueError, match="there are 2 images, but 3 predictions or labels"):
+        plot.prediction_grid(np.zeros((2, 4, 4)), [0, 1], [0, 1, 2])
+    assert plt.get_fignums() == []
+
+
 # ---- matplotlib itself ----
 
 
