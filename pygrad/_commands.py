@@ -279,7 +279,7 @@ class _Training:
             return _failed(f"{error}. A smaller --lr (now {options.lr!r}) may help", 1)
         if history.interrupted:
             print(f"\n{history.stopped}; ", end="")
-        print(f"{'' if history.interrupted else chr(10)}trained in {seconds:.3g} s", end="")
+        print(f"{'' if history.interrupted else chr(10)}trained in {seconds:.3g} s, on {history.path}", end="")
         if options.save:
             from . import saving
 

@@ -16,6 +16,7 @@ import pytest
 
 import pygrad
 from pygrad import backends, init, losses, nn, no_grad
+from pygrad._architecture import describe, shapes
 from pygrad.nn import (
     ELU,
     GELU,
@@ -371,6 +372,76 @@ def test_architecture_and_summary(backend):
     assert lines[3].split() == ["parts.1", "Linear", "6", "->", "4", "28"]
     assert lines[-1].split() == ["total", "40"]
     assert [name for name, _ in model.named_parameters()] == ["parts.1.weight", "parts.1.bias", "parts.4.weight"]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_saved_and_loaded(backend, path, dtype):
+    model = Sequential(
+        *network(backend, dtype).parts, Linear(3, 2, axis=0, dtype=dtype, backend=backend),
+        Linear(2, 0, backend=backend), Linear(0, 1, backend=backend), Softmax(axis=1), Flatten(2), ReLU(), Sigmoid(),
+        Tanh(), SiLU(), GELU(), Softplus(),
+    )  # fmt: skip
+    model.save(path)
+    again = pygrad.load(path, backend=backend)
+    assert repr(again) == repr(model)
+    assert again.architecture() == model.architecture()
+    for p, q in zip(model.parameters(), again.parameters()):
+        assert p.data.dtype == q.data.dtype
+        np.testing.assert_array_equal(p.data, q.data)
+
+
+def test_a_model_learns_on_after_it_was_loaded(backend, path):
+    model = Sequential(Linear(2, 3, seed=1, backend=backend), Tanh(), Linear(3, 1, seed=2, backend=backend))
+    X, y = normal(20, 2), normal(20, seed=1)
+    model.fit(X, y, loss="mse", epochs=1)
+    model.save(path)
+    again = pygrad.load(path, backend=backend)
+    assert again.fit(X, y, epochs=1)["loss"] == model.fit(X, y, epochs=1)["loss"]
+
+
+LINEAR = {"type": "Linear", "nin": 2, "nout": 3, "bias": True, "axis": -1, "dtype": "float64"}
+
+
+def test_shapes_of_architectures():
+    assert shapes(LINEAR) == {"weight": (2, 3), "bias": (3,)}
+    assert shapes({**LINEAR, "axis": 0, "bias": False}) == {"weight": (3, 2)}
+    for kind in ("ReLU", "Sigmoid", "Tanh", "SiLU", "GELU", "Softplus", "Softmax"):
+        assert shapes({"type": kind}) == {}
+
+
+@pytest.mark.parametrize(
+    ("forged", "message"),
+    [
+        ({**LINEAR, "nin": -1}, "'nin' of Linear must be at least 0"),
+        ({**LINEAR, "nin": 2.0}, "'nin' of Linear must be int, not float"),
+        ({**LINEAR, "bias": 1}, "'bias' of Linear must be bool, not int"),
+        ({**LINEAR, "axis": 1}, "'axis' of Linear must be -1 or 0, not 1"),
+        ({**LINEAR, "axis": False}, "'axis' of Linear must be int, not bool"),
+        ({**LINEAR, "dtype": "object"}, "'dtype' of Linear must be 'float64' or 'float32', not 'object'"),
+        ({**LINEAR, "more": 1}, "Linear must have the fields axis, bias, dtype, nin, nout, type"),
+        ({"type": "Linear"}, "Linear must have the fields"),
+        ({"type": "ELU"}, "ELU must have the fields alpha, type"),
+        ({"type": "ELU", "alpha": "1"}, "'alpha' of ELU must be float, not str"),
+        ({"type": "LeakyReLU", "negative_slope": 1}, "'negative_slope' of LeakyReLU must be float, not int"),
+        ({"type": "Flatten", "start_axis": -1}, "start_axis must be at least 0, not -1"),
+        ({"type": "Softmax", "axis": 1.0}, "'axis' of Softmax must be int, not float"),
+        ({"type": "ReLU", "axis": 1}, "ReLU must have the fields type"),
+        ({"type": "Activation"}, "unknown module type 'Activation'"),
+    ],
+)
+def test_forged_architectures(forged, message):
+    with pytest.raises(ValueError, match=message):
+        shapes(forged)
+
+
+def test_what_cannot_be_described(Value, backend):
+    model = Linear(2, 3, backend=backend)
+    model.bias = Value(np.zeros(3, np.float32))
+    with pytest.raises(TypeError, match="has a bias of float32, which cannot be described"):
+        model.architecture()
+    shared = Linear(2, 2, backend=backend)
+    with pytest.raises(TypeError, match=r"used in several places|cannot be described|other parameters"):
+        describe(Sequential(shared, shared), Sequential(shared, shared).state_dict())
 
 
 def test_summary_of_a_module_of_ones_own(Value):
