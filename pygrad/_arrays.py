@@ -320,10 +320,10 @@ def towards(record: Record, needs: Sequence[bool]) -> Record:
     return record if all(needs) else (rule, options, tuple(w and n for w, n in zip(wanted, needs)))
 
 
-def step(v: Any, record: Record | None = None) -> None:
-    """The derivative step of a node that a rule computed. record: by default the node's own."""
+def step(v: Any, record: Record) -> None:
+    """The derivative step of a node that a rule computed. record: the node's own, or towards() of it."""
     operands = v.operands
-    parts = contributions(record or v._record, operands, v.data, v._raw_grad)
+    parts = contributions(record, operands, v.data, v._raw_grad)
     if isinstance(parts, bytes):
         v._hand_on(parts)
         return

@@ -25,6 +25,7 @@ from ._ffi import raise_if as _raise_if
 from ._handle_updates import Updates
 from ._lazy import arrays
 from ._prepared import changed
+from ._quiet import Quiet
 from ._surface import Surface
 
 _arena = lib.pg_arena_new(lib.PG_ARENA_LOCKED)
@@ -363,7 +364,8 @@ class Value(Surface, Updates):
     @property
     def operands(self) -> tuple[Value, ...]:
         """The operands, left to right."""
-        return tuple(_handle_of(node) for node in _operand_ids(self._id))
+        traced: _Traced | None = getattr(self, "_traced", None)
+        return traced.operands if traced else tuple(_handle_of(node) for node in _operand_ids(self._id))
 
     @property
     def _prev(self) -> set[Value]:
@@ -525,12 +527,16 @@ class Value(Surface, Updates):
     # ---- reverse mode ----
 
     def _step(self) -> None:
-        if self._record is not None:
-            self._traced.shared = True  # operands may get the gradient's very array, or views of it
-            with arrays.quiet():
-                arrays.step(self)
-        else:
+        record = self._record
+        if record is None:
             lib.pg_step(_arena, self._id)
+        else:
+            with Quiet() as quiet:
+                self._rule_step(quiet, record)
+
+    def _rule_step(self, quiet: Quiet, record: Any) -> None:
+        self._traced.shared = True  # operands may get the gradient's very array, or views of it
+        quiet.step(self, record)
 
     @property
     def _backward(self) -> Callable[[], object]:
@@ -577,14 +583,18 @@ class Value(Surface, Updates):
                 _log_grads(log, (self,))
                 held.grad, held.shared = arrays.ones(held.data), False
             everything = False
-            while node := lib.pg_sweep_run(sweep):
-                v = _handle_of(node)
-                if v._traced.hook is None:
-                    _log_grads(log, (v, *v._traced.operands))
-                elif not everything:  # a closure may change any gradient
-                    _log_grads(log, _arrays_of(sweep))
-                    everything = True
-                v._backward()
+            with Quiet() as quiet:
+                while node := lib.pg_sweep_run(sweep):
+                    v = _handle_of(node)
+                    traced = v._traced
+                    if traced.hook is None:
+                        _log_grads(log, (v, *traced.operands))
+                        v._rule_step(quiet, traced.record)
+                        continue
+                    if not everything:  # a closure may change any gradient
+                        _log_grads(log, _arrays_of(sweep))
+                        everything = True
+                    quiet.call(traced.hook)
             failed = 0
         finally:
             if failed:
@@ -613,13 +623,16 @@ class Value(Surface, Updates):
                 root_held.grad, root_held.shared = seed, True
             else:
                 lib.pg_set_grad(_arena, root._id, seed)
-            while node := lib.pg_sweep_run(sweep):
-                v = _handle_of(node)
-                if v._record is None or v._traced.hook:
-                    _log_grads(log, v._traced.operands)
-                    v._backward()
-                else:
-                    v._step_towards([lib.pg_sweep_needs(sweep, x._id) for x in v._traced.operands])
+            with Quiet() as quiet:
+                while node := lib.pg_sweep_run(sweep):
+                    v = _handle_of(node)
+                    traced = v._traced
+                    if traced.hook is None:
+                        needs = [lib.pg_sweep_needs(sweep, x._id) for x in traced.operands]
+                        v._rule_step(quiet, arrays.towards(traced.record, needs))
+                    else:
+                        _log_grads(log, traced.operands)
+                        quiet.call(traced.hook)
             return [x.grad if u else None for x, u in zip(inputs, used)]
         finally:
             for held, grad, shared in reversed(log):
@@ -643,10 +656,6 @@ class Value(Surface, Updates):
         if after:
             _settle(after)
         return [_handle_of(node) for node in ffi.unpack(ids, count)] if count else [], bytes(used)[:-1]
-
-    def _step_towards(self, needs: list[int]) -> None:
-        with arrays.quiet():
-            arrays.step(self, arrays.towards(self._record, needs))
 
     # ---- the rest of the object ----
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from . import _checks, _ieee, recording
 from ._graph import leading_to, topological_order
 from ._lazy import arrays
+from ._quiet import Quiet
 from ._surface import Surface
 from ._updates import Updates
 from .ops import OPS, evaluate
@@ -299,9 +300,8 @@ class Value(Surface, Updates):
     def _step(self) -> None:
         """Adds this node's contributions to its operands' gradients, first operand first."""
         if self._record is not None:
-            self._shared = type(self._value) is not float  # the operands may get this very array, or views of it
-            with arrays.quiet():
-                arrays.step(self)
+            with Quiet() as quiet:
+                self._rule_step(quiet, self._record)
             return
         operands, g = self._operands, self._grad
         if self._name == "sum":
@@ -323,6 +323,10 @@ class Value(Surface, Updates):
             y = operands[1]._value if len(operands) == 2 else self._constant
             for operand, derivative in zip(operands, OPS[self._name].derivatives):
                 operand._grad += derivative(_ieee, g, operands[0]._value, y, self._value)
+
+    def _rule_step(self, quiet: Quiet, record: Any) -> None:
+        self._shared = type(self._value) is not float  # the operands may get this very array, or views of it
+        quiet.step(self, record)
 
     @property
     def _backward(self) -> Callable[[], object]:
@@ -358,11 +362,14 @@ class Value(Surface, Updates):
         self._grad = 1.0 if type(self._value) is float else arrays.ones(self._value)
         self._shared = False
         try:
-            for v in steps:
-                if v._hook is None:
-                    v._step()
-                else:
-                    v._hook()
+            with Quiet() as quiet:
+                for v in steps:
+                    if v._hook is not None:
+                        quiet.call(v._hook)
+                    elif v._record is not None:
+                        v._rule_step(quiet, v._record)
+                    else:
+                        v._step()
         except BaseException:
             for v, grad, shared in before:
                 v._grad, v._shared = grad, shared
@@ -379,14 +386,14 @@ class Value(Surface, Updates):
             v._grad, v._shared = 0.0 if type(v._value) is float else None, False
         root._grad, root._shared = seed, type(root._value) is not float
         try:
-            for v in reversed(steps):
-                if v._hook is not None:
-                    v._hook()
-                elif v._record is not None:
-                    with arrays.quiet():
-                        arrays.step(v, arrays.towards(v._record, [id(x) in leading for x in v._operands]))
-                else:
-                    v._step()
+            with Quiet() as quiet:
+                for v in reversed(steps):
+                    if v._hook is not None:
+                        quiet.call(v._hook)
+                    elif v._record is not None:
+                        v._rule_step(quiet, arrays.towards(v._record, [id(x) in leading for x in v._operands]))
+                    else:
+                        v._step()
             return [x.grad if id(x) in leading else None for x in inputs]
         finally:
             for v, grad, shared in before:

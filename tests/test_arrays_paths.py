@@ -148,3 +148,54 @@ def test_logsumexp_of_huge_and_infinite_numbers(Value):
         ([[np.nan, 0.0], [1.0, -np.inf]], [np.nan, 1.0]),
     ]:
         assert equal(Value(rows).logsumexp(axis=1).data, np.array(expected))
+
+
+# ---- warnings ----
+
+
+def user_op(Value, x, seen):
+    """2 x, whose closure notes NumPy's settings and divides by zero."""
+    out = Value(2.0 * x.data, (x,), "double")
+
+    def _backward():
+        seen.append(np.geterr())
+        with pytest.warns(RuntimeWarning):
+            np.ones(2) / np.zeros(2)
+        other = Value([0.0, 1.0])
+        other.sqrt().sum().backward()  # a sweep within the sweep
+        x.grad += 2.0 * out.grad
+
+    out._backward = _backward
+    return out
+
+
+@pytest.mark.parametrize("towards", [False, True])
+def test_closures_run_with_numpys_settings_as_they_were(Value, towards):
+    for settings in ({"all": "warn"}, {"divide": "warn", "over": "raise", "invalid": "ignore", "under": "print"}):
+        with np.errstate(**settings):
+            before, seen = np.geterr(), []
+            x = Value([0.0, 4.0])
+            y = user_op(Value, user_op(Value, (x * 3.0).sqrt(), seen) * 2.0, seen)
+            z = (y * y).sum()
+            if towards:
+                pygrad.grad(z, y)
+            else:
+                z.backward()
+                assert x.grad[1] == pytest.approx(192.0)  # of 64 * 3 x
+                assert len(seen) == 2
+            assert all(s == before for s in seen)
+            assert np.geterr() == before
+
+
+def test_a_closure_that_fails_leaves_numpys_settings(Value):
+    x = Value([1.0, 2.0])
+    y = Value(x.data, (x,), "fails")
+
+    def _backward():
+        raise KeyError("from the closure")
+
+    y._backward = _backward
+    before = np.geterr()
+    with pytest.raises(KeyError, match="from the closure"):
+        (y * 2.0).sum().backward()
+    assert np.geterr() == before
