@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ._checks import as_float, is_value
+from ._checks import is_value
 
 Shape = tuple[int, ...]
 
@@ -163,13 +163,6 @@ def condition(given: Any) -> Any:
     if is_value(given):
         raise TypeError("where: the condition must be bools, not a Value: compare it first, as in where(x > 0, x, 0)")
     return np.array(given, dtype=bool)
-
-
-def bound(given: Any, what: str) -> Any:
-    """A bound of clip: None, a float, or a copy of an array."""
-    if given is None or type(given) is float:
-        return given
-    return as_float(given, f"clip: {what}") if np.ndim(given) == 0 else np.array(given)
 
 
 def paddings(given: Any, shape: Shape) -> tuple[tuple[int, int], ...]:

@@ -45,13 +45,37 @@ def as_array(x: Any, what: str = "data") -> Any:
     array = _real(x, what)
     if array.ndim == 0:
         return float(array)
-    return np.array(array, dtype=array.dtype if array.dtype in (np.float32, np.float64) else np.float64, order="C")
+    return np.array(array, dtype=_kept_dtype(array.dtype, _FLOAT64), order="C")
+
+
+def as_constant(x: Any, what: str, dtype: Any) -> Array:
+    """An array-like as an array of float64 or float32, itself where it is one. dtype: of integers, bools and halves.
+
+    Raises as as_array does.
+    """
+    array = _real(x, what)
+    return array.astype(_kept_dtype(array.dtype, dtype), copy=False)
+
+
+def _kept_dtype(given: Any, otherwise: Any) -> Any:
+    """float32 stays float32 and float64 float64, in any order of bytes; a wider float is float64."""
+    if given.kind != "f" or given.itemsize < 4:
+        return otherwise
+    return np.dtype(np.float32) if given.itemsize == 4 else _FLOAT64
+
+
+def refuse_mask(x: Any, what: str) -> None:
+    """Raises TypeError for a masked array with masked entries, whose numbers mean nothing."""
+    if type(x) is not np.ndarray and isinstance(x, np.ma.MaskedArray) and np.any(np.ma.getmaskarray(x)):
+        count = int(np.count_nonzero(np.ma.getmaskarray(x)))
+        raise TypeError(f"{what} must be numbers, but {count} of them are masked: fill them, as in x.filled(0)")
 
 
 def _real(x: Any, what: str) -> Array:
     """x as an array of real numbers, as it is where it is one."""
     if _checks.is_value(x):
         raise TypeError(f"{what} must be numbers, not a Value: use .data for those it holds")
+    refuse_mask(x, what)
     try:
         array = np.asarray(x)
     except (ValueError, _RaggedWarning):
@@ -215,14 +239,12 @@ def _constant(name: str, x: Any, plain: Any, operands: Sequence[Any]) -> Any:
         return plain(number)
     if not isinstance(x, (np.ndarray, list, tuple)) and not hasattr(type(x), "__array__"):
         raise _OperandError(f"{name}: expected a Value, a number or an array, not {type(x).__name__}")
-    array = _real(x, f"{name}: an operand")
-    if array.dtype.kind != "f" or array.dtype not in (np.float32, np.float64):
-        array = array.astype(_common_dtype(operands))
+    array = as_constant(x, f"{name}: an operand", common_dtype(operands))
     return plain._array_node("leaf", (), array, None) if array.ndim else plain(float(array))
 
 
-def _common_dtype(operands: Sequence[Any]) -> Any:
-    """Of the array Values among them."""
+def common_dtype(operands: Sequence[Any]) -> Any:
+    """Of the array Values among them; float64 without any."""
     arrays = [v.data for v in operands if _checks.is_value(v) and type(v.data) is np.ndarray]
     return np.result_type(*arrays) if arrays else _FLOAT64
 

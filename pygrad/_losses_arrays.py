@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import _checks
+from ._arrays import refuse_mask
 from ._checks import is_value
 from .arrays import apply, reshape, stack
 from .losses import check_probability, divisor, target_number
@@ -38,6 +39,7 @@ def _numbers(targets: Any, dtype: Any, what: str) -> Any:
 
 def _array(targets: Any, what: str) -> Any:
     targets = _data(targets)
+    refuse_mask(targets, f"{what}: targets")
     if not hasattr(targets, "__len__") and hasattr(targets, "__iter__"):
         targets = list(targets)
     if isinstance(targets, (list, tuple)):

@@ -357,10 +357,19 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, **options: Any) -> Any:
     low, high = (None if bound is np._NoValue else bound for bound in (low, high))
     given.refuse("clip", options)
     if not is_value(low) and not is_value(high):
-        return apply("clip", (a,), (given.bound(low, "min"), given.bound(high, "max")))
+        return apply("clip", (a,), (_bound(low, a, "min"), _bound(high, a, "max")))
     if low is not None:
         a = apply("maximum", (a, low))
     return a if high is None else apply("minimum", (a, high))
+
+
+def _bound(given: Any, a: Any, what: str) -> Any:
+    """A bound of clip as the node keeps it: None, a float, or a copy of an array."""
+    if given is None or type(given) is float:
+        return given
+    if np.ndim(given) == 0:
+        return as_float(given, f"clip: {what}")
+    return np.array(_arrays.as_constant(given, f"clip: {what}", _arrays.common_dtype((a,))))
 
 
 def getitem(a: Any, key: Any) -> Any:

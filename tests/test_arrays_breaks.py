@@ -1,0 +1,64 @@
+"""What once broke array Values: odd arrays that were taken silently for what they are not, shared memory, and the like.
+
+Each test states what went wrong as the rule it broke. Ordinary use is the subject of the other files.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pygrad import losses
+
+# ---- dtypes ----
+
+
+def test_bounds_of_clip_are_real_numbers(Value):
+    v = Value([1.0, 2.0])
+    with pytest.raises(TypeError, match="clip: min must be real numbers, not ndarray of complex128"):
+        v.clip(np.array([1j, 2j]), None)
+    with pytest.raises(TypeError, match="clip: max must be numbers, but holds Values"):
+        v.clip(None, [Value(1.5), Value(0.0)])
+
+
+def test_integer_bounds_of_clip_keep_float32(Value):
+    v = Value(np.array([0.5, 3.0], "f4"))
+    z = v.clip([1, 1], np.array([2, 2]))
+    assert z.data.dtype == np.float32
+    assert z.data.tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("dtype", [">f8", "g"])
+def test_wider_or_swapped_floats_beside_float32_are_float64(Value, dtype):
+    v, array = Value(np.ones(2, "f4")), np.full(2, 1 / 3, dtype)
+    for z in (v * array, array * v):
+        assert z.data.dtype == np.float64
+        assert z.data.tolist() == [1 / 3, 1 / 3]
+
+
+def test_float32_in_the_other_order_of_bytes_is_kept(Value):
+    swapped = np.array([1.0, 2.0], np.dtype("f4").newbyteorder())
+    assert Value(swapped).data.dtype == np.float32
+    assert Value(swapped).data.dtype.isnative
+    assert (Value(np.ones(2, "f4")) * swapped).data.dtype == np.float32
+
+
+# ---- masks ----
+
+
+def test_masked_entries_are_no_numbers(Value):
+    masked, v = np.ma.masked_array([1.0, 2.0, 3.0], [0, 1, 0]), Value([1.0, 1.0, 1.0])
+    for use in (
+        lambda: Value(masked),
+        lambda: v * masked,
+        lambda: setattr(v, "data", masked),
+        lambda: losses.mse(v, masked),
+        lambda: losses.hinge(v, np.ma.masked_array([1, 1, -1], [0, 1, 0])),
+    ):
+        with pytest.raises(TypeError, match="1 of them are masked: fill them"):
+            use()
+
+
+def test_a_masked_array_that_hides_nothing_is_an_array(Value):
+    array = np.ma.masked_array([1.0, 2.0])
+    assert Value(array).data.tolist() == (Value([1.0, 1.0]) * array).data.tolist() == [1.0, 2.0]
