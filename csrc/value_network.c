@@ -85,6 +85,7 @@ static pg_layer *layer_from(PyObject *description, size_t *nout) {
     Py_ssize_t inputs, outputs;
     const char *activation;
     double constant;
+    if (!PyTuple_Check(description)) return PyErr_SetString(PyExc_TypeError, "_layers takes a list of tuples"), NULL;
     if (!PyArg_ParseTuple(description, "O!nnsd:_layers", &PyList_Type, &parameters, &inputs, &outputs, &activation,
                           &constant))
         return NULL;

@@ -97,6 +97,8 @@ class Linear(Module):
         many = len(shape) > 2
         z = weight @ (array_functions.reshape(x, (shape[0], math.prod(shape[1:]))) if many else x)
         if bias is not None:
+            if bias.shape != weight.shape[:1]:  # it would be broadcast
+                raise ValueError(f"{self!r} needs a bias of shape {weight.shape[:1]}, not {bias.shape}")
             z = z + (bias if len(shape) == 1 else bias.reshape(-1 if self.nout else 0, 1))
         return array_functions.reshape(z, (self.nout, *shape[1:])) if many else z
 

@@ -84,13 +84,15 @@ def _contracted_first(shape: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
 
 
 def _linear(xs: tuple[Any, ...], o: None) -> Any:
-    """x @ weight, + bias if there is one: x (..., nin), weight (nin, nout), bias (nout,)."""
+    """x @ weight, + bias if there is one: x (..., nin), weight (nin, nout), bias (nout,) or a number."""
     x, weight = xs[0], xs[1]
     _, columns = weight.shape
     z = np.matmul(x, weight) if x.ndim <= 2 else np.matmul(_rows(x), weight).reshape((*x.shape[:-1], columns))
     if len(xs) == 2:
         return z
     bias = xs[2]
+    if type(bias) is not float and bias.shape != (columns,):  # broadcasting would take a column, or one number
+        raise ValueError(f"linear: a bias of shape {bias.shape} does not fit weights of shape {weight.shape}")
     return np.add(z, bias, z if type(bias) is float or bias.dtype is z.dtype else None)
 
 

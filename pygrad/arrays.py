@@ -210,8 +210,8 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     """
     try:
         return apply("linear", (x, weight) if bias is None else (x, weight, bias))
-    except (ValueError, IndexError):
-        pass  # NumPy says less
+    except (ValueError, IndexError, AttributeError):
+        pass  # what NumPy says of the shapes is less; a number has no axes at all
     shapes = f"inputs of shape {_shape(x)} and weights of shape {_shape(weight)}" + (
         "" if bias is None else f" and a bias of shape {_shape(bias)}"
     )

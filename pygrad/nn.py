@@ -256,9 +256,9 @@ class Layer(Prepared):
 
     @property
     def weight(self) -> Any:
-        """All neurons' weights as one array Value of shape (nout, nin), computed from them. Assigning an array of that
-        shape changes the neurons' data. Their gradients as an array: weight_grad."""
-        return self._read_array("weight")()
+        """All neurons' weights as one array Value of shape (nout, nin), computed from them: its data is read-only.
+        Assigning an array of that shape changes the neurons' data. Their gradients as an array: weight_grad."""
+        return self._computed_array("weight")
 
     @weight.setter
     def weight(self, numbers: Any) -> None:
@@ -267,7 +267,7 @@ class Layer(Prepared):
     @property
     def bias(self) -> Any:
         """All neurons' biases as one array Value of shape (nout,), as weight."""
-        return self._read_array("bias")()
+        return self._computed_array("bias")
 
     @bias.setter
     def bias(self, numbers: Any) -> None:
@@ -282,6 +282,11 @@ class Layer(Prepared):
     def bias_grad(self) -> Any:
         """The gradients of all biases, a new array of shape (nout,)."""
         return self._read_array("bias").read("grad")
+
+    def _computed_array(self, name: str) -> Any:
+        v = self._read_array(name)()
+        v.data.flags.writeable = False  # what is written there would not reach the neurons
+        return v
 
     def _read_array(self, name: str) -> Any:
         from ._packed import Packed

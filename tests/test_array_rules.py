@@ -497,14 +497,14 @@ def test_relu_of_nan_is_nan():
     assert np.isnan(RULES["relu"].value(np.array([NAN]), None)).all()
 
 
-def test_shapes_that_do_not_fit_are_refused_by_numpy():
+def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="broadcast"):
         RULES["add"].value(np.ones(2), np.ones(3), None)
     with pytest.raises(ValueError, match="matmul"):
         RULES["matmul"].value(np.ones((2, 3)), np.ones((2, 3)), None)
     with pytest.raises(ValueError, match="matmul"):
         RULES["linear"].value((np.ones((2, 3)), np.ones((2, 3))), None)
-    with pytest.raises(ValueError, match="broadcast"):
+    with pytest.raises(ValueError, match=r"a bias of shape \(7, 1, 2\) does not fit weights"):
         RULES["linear"].value((np.ones((2, 3)), np.ones((3, 2)), np.ones((7, 1, 2))), None)
     with pytest.raises(IndexError):
         RULES["index"].value(np.ones(2), 2)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pygrad import losses
+from pygrad import arrays, losses, nn
 
 # ---- dtypes ----
 
@@ -62,3 +62,49 @@ def test_masked_entries_are_no_numbers(Value):
 def test_a_masked_array_that_hides_nothing_is_an_array(Value):
     array = np.ma.masked_array([1.0, 2.0])
     assert Value(array).data.tolist() == (Value([1.0, 1.0]) * array).data.tolist() == [1.0, 2.0]
+
+
+# ---- broadcasting ----
+
+
+@pytest.mark.parametrize("shape", [(5, 1), (1,), (5, 3), (7, 3)])
+def test_a_bias_of_linear_is_not_broadcast(Value, shape):
+    x, weight, bias = Value(np.ones((5, 2))), Value(np.ones((2, 3))), Value(np.ones(shape))
+    with pytest.raises(ValueError, match=r"linear: .* do not fit: they must be \(..., nin\), \(nin, nout\) and"):
+        arrays.linear(x, weight, bias)
+
+
+def test_inputs_of_linear_have_an_axis(Value):
+    with pytest.raises(ValueError, match=r"linear: inputs of shape \(\) and weights of shape \(2, 3\) do not fit"):
+        arrays.linear(Value(2.0), Value(np.ones((2, 3))))
+
+
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_a_bias_put_into_a_linear_must_fit(backend, Value, axis):
+    layer = nn.Linear(3, 2, axis=axis, backend=backend)
+    layer.bias = Value(np.ones(1))
+    with pytest.raises(ValueError, match=r"bias of shape"):
+        layer(np.ones((3, 3)))
+
+
+# ---- writing where nobody reads ----
+
+
+def test_the_arrays_of_a_layer_cannot_be_written_in_place(backend):
+    layer = nn.Layer(3, 2, seed=1, backend=backend)
+    for v in (layer.weight, layer.bias):
+        with pytest.raises(ValueError, match="read-only"):
+            v.data[...] = 5.0
+        with pytest.raises(ValueError, match="read-only"):
+            v.data -= 5.0
+    layer.weight = layer.weight.data - 5.0
+    assert layer.weight.data[0, 0] == layer.neurons[0].w[0].data < -3.0
+
+
+# ---- private functions ----
+
+
+def test_layers_are_described_by_tuples(engine):
+    if engine._pygrad_backend == "c":
+        with pytest.raises(TypeError, match="_layers takes a list of tuples"):
+            engine._layers([1])
