@@ -28,20 +28,25 @@ class _ClassOrInstance:
         return getattr(owner, self._many) if value is None else MethodType(self._method, value)
 
 
-def _lists_operands(x: Any) -> bool:
+def _lists_operands(self: Any, x: Any) -> bool:
     """Whether x is not the axes to reduce along, but an iterable of operands."""
-    return hasattr(type(x), "__iter__") and not isinstance(x, str) and not _names_axes(x)
+    return hasattr(type(x), "__iter__") and not isinstance(x, str) and not _names_axes(self, x)
 
 
-def _names_axes(x: Any) -> bool:
-    if type(x) is tuple:
-        return all(map(_names_axes, x))
+def _names_axes(self: Any, x: Any) -> bool:
+    """Whether x says along which axes to reduce; it lists operands otherwise. Of a scalar Value a list always does."""
+    if type(x) is tuple or (type(x) is list and x and type(self.data) is not float):
+        return all(_is_axis(item) for item in x)
+    return _is_axis(x)
+
+
+def _is_axis(x: Any) -> bool:
     return x is None or hasattr(type(x), "__index__")
 
 
 def _sum(self: Any, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:
     """v.sum(axis=None, keepdims=False): the sum over an axis, several, or all. v.sum(values): as Value.sum(values)."""
-    if axis is not None and type(axis) is not int and _lists_operands(axis):
+    if axis is not None and type(axis) is not int and _lists_operands(self, axis):
         return self._sum(axis)
     return array_functions.reduced("sum", self, axis, keepdims, options)
 
@@ -49,7 +54,7 @@ def _sum(self: Any, axis: Any = None, *, keepdims: bool = False, **options: Any)
 def _logsumexp(self: Any, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:
     """v.logsumexp(axis=None, keepdims=False): log(sum(e ** v)) over an axis, several, or all, without overflow.
     v.logsumexp(values): as Value.logsumexp(values)."""
-    if axis is not None and type(axis) is not int and _lists_operands(axis):
+    if axis is not None and type(axis) is not int and _lists_operands(self, axis):
         return self._logsumexp(axis)
     return array_functions.reduced("logsumexp", self, axis, keepdims, options)
 

@@ -24,13 +24,14 @@ def _data(x: Any) -> Any:
 
 
 def _numbers(targets: Any, dtype: Any, what: str) -> Any:
-    """Targets as an array of numbers; Values are taken for the numbers they hold.
+    """Targets as a new array of numbers, which later changes of the given one do not reach: as of scalars, and of the
+    classes of cross_entropy. Values are taken for the numbers they hold.
 
     Raises TypeError for what are no numbers, ValueError for lists of differing lengths.
     """
     targets = _data(targets)
     if type(targets) is np.ndarray and targets.dtype == dtype:
-        return targets
+        return targets.copy()
     array = _array(targets, what)
     if array.dtype.kind not in "fiub":
         array = np.array([target_number(y, what) for y in array.flat]).reshape(array.shape)

@@ -101,6 +101,36 @@ def test_the_arrays_of_a_layer_cannot_be_written_in_place(backend):
     assert layer.weight.data[0, 0] == layer.neurons[0].w[0].data < -3.0
 
 
+@pytest.mark.parametrize(
+    ("loss", "before", "after"),
+    [
+        (losses.mse, [1.0, 0.0], [7.0, 5.0]),
+        (losses.binary_cross_entropy, [1.0, 0.0], [7.0, 5.0]),
+        (losses.hinge, [1.0, -1.0], [7.0, 5.0]),
+        (losses.cross_entropy, [1, 0], [0, 7]),
+    ],
+)
+def test_a_buffer_of_targets_may_be_filled_anew_before_backward(Value, loss, before, after):
+    numbers = [[0.25, 0.5], [0.75, 0.5]] if loss is losses.cross_entropy else [0.25, 0.5]
+    x, expected, targets = Value(numbers), Value(numbers), np.array(before)
+    loss(expected, before).backward()
+    out = loss(x, targets)
+    targets[:] = after
+    out.backward()
+    assert x.grad.tolist() == expected.grad.tolist()
+
+
+# ---- axes ----
+
+
+def test_a_list_of_axes_is_no_list_of_operands(Value):
+    v = Value([[1.0, 2.0], [3.0, 4.0]])
+    assert v.sum([0]).data.tolist() == [4.0, 6.0]
+    assert v.sum([0, -1]).data == 10.0
+    assert v.logsumexp([1]).data.tolist() == v.logsumexp(1).data.tolist()
+    assert v.sum([Value(1.0), 2]).data == Value(1.0).sum([1, 2]).data == 3.0
+
+
 # ---- private functions ----
 
 
