@@ -540,13 +540,32 @@ int end_log(sweep_log *log, int status) {
     return status;
 }
 
-/* _backward() of such a node. */
+/* _backward() of such a node. Others may hold its gradient, and change it later: the operands get a copy. */
 int own_rule_step(handle *self) {
     sweep_log log = {.count = 0};
-    PyObject *operands = traced_of(self)->operands;
+    traced *held = traced_of(self);
+    PyObject *operands = held->operands, *kept = held->grad, *copy = NULL;
+    uint8_t shared = held->shared;
+    if (kept) {
+        Py_INCREF(kept);
+        copy = call_arrays(F_OWN_GRAD, kept, held->data, NULL);
+        if (!copy) {
+            Py_DECREF(kept);
+            return -1;
+        }
+    }
     Py_ssize_t n = PyTuple_Size(operands);
     double *before = PyMem_Malloc((size_t)(n + 1) * sizeof *before); /* of scalar operands, which no sweep puts back here */
-    if (!before) return PyErr_NoMemory() ? 0 : -1;
+    if (!before) {
+        Py_XDECREF(copy);
+        Py_XDECREF(kept);
+        return PyErr_NoMemory() ? 0 : -1;
+    }
+    if (copy) {
+        Py_INCREF(copy);
+        held->grad = copy;
+        Py_DECREF(kept); /* held->grad's; this function's own is left */
+    }
     Py_INCREF(operands);
     for (Py_ssize_t i = 0; i < n; i++) before[i] = NODE(PyTuple_GetItem(operands, i))->grad;
     int status = rule_step(&log, self);
@@ -554,6 +573,13 @@ int own_rule_step(handle *self) {
     for (Py_ssize_t i = 0; status < 0 && i < n; i++) NODE(PyTuple_GetItem(operands, i))->grad = before[i];
     PyMem_Free(before);
     Py_DECREF(operands);
+    if (copy && held->grad == copy) { /* packed numbers hand all of it on */
+        held->grad = kept;
+        held->shared = shared;
+        kept = copy;
+    }
+    Py_XDECREF(kept);
+    Py_XDECREF(copy);
     return status;
 }
 

@@ -538,11 +538,26 @@ class Value(Surface, Updates):
         self._traced.shared = True  # operands may get the gradient's very array, or views of it
         quiet.step(self, record)
 
+    def _own_step(self) -> None:
+        """The same, of a gradient that others may hold, and change later: operands get a copy."""
+        traced = getattr(self, "_traced", None)
+        grad = None if traced is None or self._record is None or traced.data is None else traced.grad
+        if grad is None:
+            self._step()
+            return
+        shared, handed_on = traced.shared, arrays.own_grad(grad, traced.data)
+        traced.grad = handed_on
+        try:
+            self._step()
+        finally:
+            if traced.grad is handed_on:  # packed numbers hand all of it on
+                traced.grad, traced.shared = grad, shared
+
     @property
     def _backward(self) -> Callable[[], object]:
         """Runs this node's derivative step. Assign a function of no arguments for a user-defined op."""
         hook = _hook_of(self)
-        return self._step if hook is None else hook
+        return self._own_step if hook is None else hook
 
     @_backward.setter
     def _backward(self, hook: Callable[[], object]) -> None:

@@ -328,10 +328,23 @@ class Value(Surface, Updates):
         self._shared = type(self._value) is not float  # the operands may get this very array, or views of it
         quiet.step(self, record)
 
+    def _own_step(self) -> None:
+        """The same, of a gradient that others may hold, and change later: operands get a copy."""
+        grad, shared = self._grad, self._shared
+        if type(self._value) is float or grad is None:
+            self._step()
+            return
+        handed_on = self._grad = arrays.own_grad(grad, self._value)
+        try:
+            self._step()
+        finally:
+            if self._grad is handed_on:  # packed numbers hand all of it on
+                self._grad, self._shared = grad, shared
+
     @property
     def _backward(self) -> Callable[[], object]:
         """Runs this node's derivative step. Assign a function of no arguments for a user-defined op."""
-        return self._step if self._hook is None else self._hook
+        return self._own_step if self._hook is None else self._hook
 
     @_backward.setter
     def _backward(self, hook: Callable[[], object]) -> None:

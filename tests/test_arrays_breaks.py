@@ -120,6 +120,24 @@ def test_a_buffer_of_targets_may_be_filled_anew_before_backward(Value, loss, bef
     assert x.grad.tolist() == expected.grad.tolist()
 
 
+@pytest.mark.parametrize("read", [True, False])
+def test_a_gradient_held_while_a_node_steps_is_not_its_operands(Value, read):
+    x = Value([1.0, 2.0])
+    y = x.reshape(2, 1) + 0.0
+    if read:
+        held = y.grad
+        held[:] = 1.0
+    else:
+        y.grad = held = np.ones((2, 1))
+    for _ in range(2):
+        y._backward()
+    y.operands[0]._backward()
+    held[:] = 7.0
+    assert y.grad is held
+    assert y.operands[0].grad.tolist() == [[2.0], [2.0]]
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
 # ---- axes ----
 
 

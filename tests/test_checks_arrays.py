@@ -1,4 +1,4 @@
-"""gradcheck and compare_backends with arrays; gradgradcheck finds wrong second derivatives and reports no right ones."""
+"""The checks of gradients and of backends, given arrays: what they accept, and that they find what is wrong.
 
 from __future__ import annotations
 
