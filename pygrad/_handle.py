@@ -540,9 +540,9 @@ class Value(Surface, Updates):
 
     def _own_step(self) -> None:
         """The same, of a gradient that others may hold, and change later: operands get a copy."""
-        traced = getattr(self, "_traced", None)
-        grad = None if traced is None or self._record is None or traced.data is None else traced.grad
-        if grad is None:
+        traced: _Traced | None = getattr(self, "_traced", None)
+        grad = None if traced is None or traced.record is None or traced.data is None else traced.grad
+        if traced is None or grad is None:
             self._step()
             return
         shared, handed_on = traced.shared, arrays.own_grad(grad, traced.data)
