@@ -1,4 +1,4 @@
-"""The checks of gradients and of backends, given arrays: what they accept, and that they find what is wrong.
+"""The checks with arrays: gradcheck, compare_backends, and gradgradcheck, which finds wrong second derivatives."""
 
 from __future__ import annotations
 
