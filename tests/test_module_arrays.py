@@ -90,6 +90,13 @@ def test_loading_a_state(Value):
     assert model.w.data.tolist() == [[7.0] * 3] * 2
 
 
+def test_a_state_of_the_very_arrays(Value):
+    """All of it is read before anything is set."""
+    model = Box(a=Value([1.0, 2.0]), b=Value([3.0, 4.0]))
+    model.load_state_dict({"a": model.b.data, "b": model.a.data[::-1]})
+    assert (model.a.data.tolist(), model.b.data.tolist()) == ([3.0, 4.0], [2.0, 1.0])
+
+
 def test_states_that_do_not_fit(Value):
     model = net(Value)
     good = model.state_dict()
