@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import pygrad
 from pygrad import backends, no_grad
 from pygrad._ffi import lib
+from pygrad._rule import Rule
 from pygrad.derivatives import grad
 from pygrad.nn import MLP
 
@@ -170,6 +171,40 @@ def test_no_derivative_is_worked_out_for_what_leads_nowhere(backend, Value):
     weight, inputs = Value(np.ones((2, 2))), Value(np.array([1.0, math.inf]))
     with np.errstate(all="raise"):
         assert grad((weight @ inputs).sum(), inputs).tolist() == [2.0, 2.0]
+
+
+def test_no_rule_of_arrays_is_asked_for_it(backend, Value):
+    asked = []
+
+    def derivative(which):
+        return lambda g, x, y, z, o: asked.append(which) or g * (y if which == 0 else x)
+
+    product = Rule("mul", "*", 2, np.multiply, (derivative(0), derivative(1)))
+    x, y = Value([1.0, 2.0]), Value([3.0, 4.0])
+    z = Value._array_node("mul", (x * 1.0, y * 1.0), x.data * y.data, (product, None, (True, True)))
+    for create_graph in (False, True):
+        for inputs, expected in (([x], [0]), ([y], [1]), ([x, y], [0, 1])):
+            asked.clear()
+            grad(z, inputs, create_graph=create_graph)
+            assert asked == expected
+
+
+def test_no_graph_is_made_of_it(engine, live):
+    w, x, bias = [engine(2.0) for _ in range(5)], [engine(3.0) for _ in range(5)], engine(1.0)
+    one = engine(1.0)
+    for out, inputs, nodes in (
+        (engine.dot(w, x, bias), x[:2], 2),  # a product each
+        (engine.dot(w, x, bias), w[:1], 1),
+        (engine.dot(w, x, bias), [bias], 0),
+        (engine.logsumexp(x), x[:1], 3),  # x - z, exp, times 1
+        (x[0] * w[0], x[0], 1),
+        (x[0] ** w[0], x[0], 5),  # 1.0 (a leaf), w - 1.0, x ** of it, times w, times one
+    ):
+        before = live()
+        g = grad(out, inputs, one, create_graph=True)
+        assert live() - before == nodes
+        del g
+    del w, x, bias, one, out, inputs
 
 
 def test_an_exception_in_a_closure_leaves_every_gradient(backend, Value):
