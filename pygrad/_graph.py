@@ -1,6 +1,7 @@
 """Walking, copying and pickling graphs of Values, the same on every backend. No recursion over a graph.
 
-Works on what every Value offers: operands, data, grad, label, _op, and the pair _state / _restore.
+Works on what every Value offers: operands, data, label, _op, _raw_grad, _record, and the pair _state / _restore. What a
+pickle says of arrays is looked at in _pickled.py.
 """
 
 from __future__ import annotations

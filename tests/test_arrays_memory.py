@@ -516,6 +516,46 @@ def test_class_assignment(Value):
     gc.collect()
 
 
+# ---- the native handle's private functions ----
+
+
+def test_private_functions_refuse_what_is_wrong():
+    """They trust their callers in what is costly to look at, but wrong arguments are errors, not crashes."""
+    V = backends.load("c")
+    v, s, array = V([1.0, 2.0]), V(1.0), np.ones(2)
+    record = v.exp()._record
+    wrong = [
+        lambda: V._array_node(), lambda: V._array_node("exp", (v,), array), lambda: V._array_node(*[None] * 6),
+        lambda: V._array_node(1, (v,), array, record), lambda: V._array_node("exp", [v], array, record),
+        lambda: V._array_node("exp", (v, 1), array, record), lambda: V._array_node("exp", (), array, record),
+        lambda: V._array_node("exp", (v,), "data", record), lambda: V._array_node("exp", (v,), None, record),
+        lambda: V._array_node("exp", (v,), array, "record"), lambda: V._array_node("exp", (v,), array, record[:2]),
+        lambda: V._array_node("exp", (v,), array, record, "k"), lambda: V._array_node("leaf", (v,), array, None),
+        lambda: v._accumulate(), lambda: v._accumulate(None), lambda: v._accumulate(1.0), lambda: v._accumulate([1, 2]),
+        lambda: s._accumulate(array), lambda: s._accumulate("1"), lambda: setattr(v, "_raw_grad", array),
+        lambda: setattr(v, "_record", record), lambda: V._suspend(), lambda: V._suspend(None),
+        lambda: V._suspend(2**80), lambda: V._restore(),
+        lambda: V._restore("exp", (v,), 0.0, array, 1.0, "", "", record),
+        lambda: V._restore("exp", (v,), 0.0, array, [0.0, 0.0], "", "", record),
+        lambda: V._restore("exp", (v,), 0.0, 1.0, None, "", "", record),
+        lambda: V._restore("exp", (v,), 0.0, 1.0, 0.0, "", 1),
+        lambda: V._restore("\ud800", (v,), 0.0, 1.0, 0.0, "", ""),
+        lambda: V._restore("no", (v,), 0.0, 1.0, 0.0, "", ""),
+        lambda: V._restore("exp", (1,), 0.0, 1.0, 0.0, "", ""), lambda: V._restore("exp", (v,), "k", 1.0, 0.0, "", ""),
+    ]  # fmt: skip
+    nodes = V._stats()[0]
+    for call in wrong:
+        with pytest.raises((TypeError, ValueError, RuntimeError, AttributeError, OverflowError)):
+            call()
+    gc.collect()
+    assert V._stats()[0] == nodes
+    assert (v._raw_grad, v._record, s.grad, V(2.0).exp().operands != ()) == (None, None, 0.0, True)
+    odd = V._array_node("exp", (v,), array, (None, None, None))  # a record of nothing: its step fails
+    for use in (odd.backward, odd._backward):
+        with pytest.raises((TypeError, AttributeError)):
+            use()
+
+
 # ---- memory that runs out ----
 
 

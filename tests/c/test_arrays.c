@@ -71,6 +71,33 @@ static void test_sweeps_stop_at_arrays(void) {
     pg_arena_free(arena);
 }
 
+/* A sweep names the arrays whose gradients it may change: leaves too, once for each use, not what is beside the graph. */
+static void test_arrays_of_a_sweep(void) {
+    pg_arena *arena = check_arena(0);
+    pg_id a = MADE(array_node(arena, "leaf", NULL, 0)), x = MADE(pg_leaf(arena, 2.0));
+    pg_id b = MADE(array_node(arena, "exp", &a, 1)), beside = MADE(array_node(arena, "exp", &a, 1));
+    const pg_id operands[] = {b, x, a};
+    pg_id c = MADE(array_node(arena, "array", operands, 3));
+    pg_id top = MADE(pg_restore(arena, check_op("array"), &c, 1, 0.0, 7.0, 0.0));
+    CHECK_INT(pg_set_flags(arena, top, PG_NODE_HOOK | PG_NODE_TRACED, 0), PG_OK);
+    int status = 0, seen[3] = {0};
+    pg_sweep *sweep = pg_sweep_new(arena, top, &status);
+    uint64_t position = 0;
+    for (pg_id id; (id = pg_sweep_array(sweep, &position)) != PG_NONE;) {
+        CHECK(id == a || id == b || id == c);
+        CHECK(id != beside);
+        seen[id == a ? 0 : id == b ? 1 : 2]++;
+    }
+    CHECK(seen[0] >= 1 && seen[1] >= 1 && seen[2] >= 1);
+    CHECK_INT(pg_sweep_array(sweep, &position), PG_NONE);
+    CHECK_INT(pg_sweep_end(sweep, 0), 0);
+    sweep = pg_sweep_new(arena, x, &status); /* without a hook nothing can fail */
+    position = 0;
+    CHECK_INT(pg_sweep_array(sweep, &position), PG_NONE);
+    CHECK_INT(pg_sweep_end(sweep, 0), 0);
+    pg_arena_free(arena);
+}
+
 static void test_forgetting(void) {
     pg_arena *arena = check_arena(0);
     pg_stats stats;
@@ -133,6 +160,7 @@ int main(void) {
     test_ops_refuse_arrays();
     test_data_and_gradient_are_not_here();
     test_sweeps_stop_at_arrays();
+    test_arrays_of_a_sweep();
     test_forgetting();
     test_handing_on();
     return check_finish();
