@@ -81,7 +81,7 @@ PG_INLINE pg_result pg_apply_unary(pg_arena *arena, int op, pg_id x) {
 
 PG_INLINE pg_result pg_apply_binary(pg_arena *arena, int op, pg_id x, pg_id y) {
     int status;
-    if (PG_UNLIKELY(pg_holds_array(arena, x) || pg_holds_array(arena, y))) return PG_ERR_ARRAY;
+    if (PG_UNLIKELY((arena->nodes[x].flags | arena->nodes[y].flags) & PG_NODE_ARRAY)) return PG_ERR_ARRAY;
     double z = pg_value(op, arena->nodes[x].data, arena->nodes[y].data, &status);
     if (PG_UNLIKELY(status != PG_OK)) return status;
     pg_id id = pg_take(arena);
