@@ -345,7 +345,8 @@ static PyMethodDef methods[] = {
      "dot(weights, inputs, bias=None)\n--\n\nbias + w0 * x0 + w1 * x1 + ..., left to right, as one node."},
     {"backward", value_backward, METH_NOARGS,
      "backward($self, /)\n--\n\n"
-     "Sets this node's gradient to 1 and adds to the gradient of every node it depends on."},
+     "Sets this node's gradient to 1 and adds to the gradient of every node it depends on.\n\n"
+     "Of an array Value every entry's is set: the gradients are those of the sum of its entries."},
     {"_gradients", value_gradients, METH_VARARGS | METH_STATIC, NULL},
     {"_leading", value_leading, METH_VARARGS | METH_STATIC, NULL},
     {"_as_operands", value_operands, METH_VARARGS | METH_STATIC, NULL},
@@ -370,7 +371,7 @@ static PyMethodDef methods[] = {
 
 static PyType_Slot slots[] = {
     {Py_tp_doc, "Value(data, _children=(), _op='', label='')\n--\n\n"
-                "A number that remembers how it was computed, and its gradient.\n\n"
+                "A number, or a whole array, that remembers how it was computed, and its gradient.\n\n"
                 "See pygrad.reference.Value, which this type equals to the last bit."},
     {Py_tp_new, (void *)(uintptr_t)value_new},
     {Py_tp_init, (void *)(uintptr_t)value_init},

@@ -585,7 +585,10 @@ class Value(Surface, Updates):
             self._traced.hook = None
 
     def backward(self) -> None:
-        """Sets this node's gradient to 1 and adds to the gradient of every node it depends on."""
+        """Sets this node's gradient to 1 and adds to the gradient of every node it depends on.
+
+        Of an array Value every entry's is set: the gradients are those of the sum of its entries.
+        """
         status = ffi.new("int *")
         sweep = lib.pg_sweep_new(_arena, self._id, status)
         if sweep == ffi.NULL:

@@ -39,10 +39,12 @@ class Linear(Module):
     axis: -1, features are the last axis; or 0 for data whose samples are columns: x of shape (nin, ...), the result
     weight @ x + bias[:, None] of shape (nout, ...), with a weight of shape (nout, nin).
 
-    bias: True, False for none, or the numbers or the Value itself; weight likewise. A Value is used itself.
+    bias: True, False for none, or the numbers or the Value itself; weight likewise. A Value is used itself. Numbers
+    that are assigned later, layer.weight = array, become the parameter's data.
     init, bias_init, seed, rng: how they are drawn where they are not given, as for Layer, by default 'xavier': with the
     same init= and seed= they are the numbers of Layer(nin, nout), and of its weights transposed.
-    dtype: 'float64' or 'float32'; by default that of a given weight, else float64.
+    dtype: 'float64' or 'float32'; by default that of a given weight, else float64. Inputs keep theirs: of float64 the
+    result is float64, whatever the weights are.
     backend: 'c', 'cffi' or 'python'; by default the one in use.
 
     x: an array Value, an array (for which no gradient is computed), or nested lists of numbers and Values.
@@ -101,6 +103,14 @@ class Linear(Module):
                 raise ValueError(f"{self!r} needs a bias of shape {weight.shape[:1]}, not {bias.shape}")
             z = z + (bias if len(shape) == 1 else bias.reshape(-1 if self.nout else 0, 1))
         return array_functions.reshape(z, (self.nout, *shape[1:])) if many else z
+
+    def __setattr__(self, name: str, x: Any) -> None:
+        """Numbers that are assigned to weight or bias become the data of the parameter that is there."""
+        before = vars(self).get(name)
+        if name not in ("weight", "bias") or before is None or x is None or is_value(x):
+            super().__setattr__(name, x)
+            return
+        before.data = arrays.as_array(x, name)
 
     @property
     def nin(self) -> int:

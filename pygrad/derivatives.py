@@ -80,7 +80,8 @@ def grad(
         if g is None:
             if not allow_unused:
                 raise ValueError(
-                    f"grad: the output does not depend on {_name(i, x, single)}: give allow_unused=True to get 0 for it"
+                    f"grad: the output does not depend on {_name(i, x, single)}: give allow_unused=True for a 0 "
+                    f"(or was it computed within no_grad?)"
                 )
             found[i] = value_type(_zeros(x)) if create_graph else _zeros(x)
     if single:

@@ -361,7 +361,9 @@ class Value(Surface, Updates):
         self._hook = None
 
     def backward(self) -> None:
-        """Sets this node's gradient to 1, in every entry, and adds to the gradient of every node it depends on.
+        """Sets this node's gradient to 1 and adds to the gradient of every node it depends on.
+
+        Of an array Value every entry's is set: the gradients are those of the sum of its entries.
 
         Nodes are visited in reverse depth-first post-order, operands left to right; calling it twice
         accumulates. If a user-defined _backward raises, every gradient is put back and the exception goes on.

@@ -547,3 +547,16 @@ def test_copies_are_independent(backend):
         np.testing.assert_array_equal(again(X).data, model(X).data)
         again.parts[1].weight.data[:] = 0.0
         assert model.parts[1].weight.data.any()
+
+
+def test_numbers_assigned_to_a_parameter_are_its_data(backend):
+    linear = nn.Linear(2, 3, seed=1, backend=backend)
+    weight, bias = linear.weight, linear.bias
+    linear.weight, linear.bias = np.ones((2, 3)), [1, 2, 3]
+    assert (linear.weight, linear.bias) == (weight, bias)
+    assert linear([[1.0, 1.0]]).data.tolist() == [[3.0, 4.0, 5.0]]
+    assert len(linear.parameters()) == 2
+    with pytest.raises(ValueError, match=r"shape \(2, 3\), and cannot be set to shape \(3, 2\)"):
+        linear.weight = np.ones((3, 2))
+    linear.bias = None
+    assert linear.parameters() == [weight]
