@@ -203,10 +203,12 @@ def apply(name: str, operands: Sequence[Any], options: Any = None) -> Any:
             return _mixed(rule, operands, options)
         z = value(first.data, y.data, options)
     else:
+        data = []
         for x in operands:
             if type(x) is not kind:
                 return _mixed(rule, operands, options)
-        z = value(tuple(map(_data, operands)), options)
+            data.append(x.data)
+        z = value(data, options)
     if type(z) is not np.ndarray or not z.shape:
         z = float(z)
     return first._array_node(name, tuple(operands), z, (rule, options, _WANTED * len(operands)))

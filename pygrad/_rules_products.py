@@ -23,6 +23,8 @@ def _rows(x: Any) -> Any:
 
 def _matmul_left(g: Any, x: Any, y: Any, z: Any, o: None) -> Any:
     """g @ y.T"""
+    if x.ndim == 2 == y.ndim:
+        return g @ y.T
     nx, ny = x.ndim, y.ndim
     if ny == 2:
         return g @ y.T if nx <= 2 else (_rows(g) @ y.T).reshape(x.shape)
@@ -35,6 +37,8 @@ def _matmul_left(g: Any, x: Any, y: Any, z: Any, o: None) -> Any:
 
 def _matmul_right(g: Any, x: Any, y: Any, z: Any, o: None) -> Any:
     """x.T @ g"""
+    if x.ndim == 2 == y.ndim:
+        return x.T @ g
     nx, ny = x.ndim, y.ndim
     if nx == 1:
         return g * x if ny == 1 else x.reshape((-1, 1)) * g.reshape((*g.shape[:-1], 1, g.shape[-1]))
@@ -86,8 +90,11 @@ def _contracted_first(shape: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
 def _linear(xs: tuple[Any, ...], o: None) -> Any:
     """x @ weight, + bias if there is one: x (..., nin), weight (nin, nout), bias (nout,) or a number."""
     x, weight = xs[0], xs[1]
-    _, columns = weight.shape
-    z = np.matmul(x, weight) if x.ndim <= 2 else np.matmul(_rows(x), weight).reshape((*x.shape[:-1], columns))
+    if x.ndim <= 2 == weight.ndim:
+        z = x @ weight
+    else:
+        _, columns = weight.shape
+        z = (_rows(x) @ weight).reshape((*x.shape[:-1], columns))
     if len(xs) == 2:
         return z
     bias = xs[2]

@@ -22,6 +22,8 @@ _product: Any = np.multiply.reduce
 _largest: Any = np.maximum.reduce
 _smallest: Any = np.minimum.reduce
 
+_LEAST = -math.inf
+
 
 def _kept(r: Any, x: Any, o: tuple[Any, ...]) -> Any:
     """The result r of a reduction of x, or its gradient, with the reduced axes put back as axes of length 1."""
@@ -180,15 +182,16 @@ def _norm_derivative(g: Any, x: Any, y: Any, z: Any, o: tuple[_Axes, bool]) -> A
 def _logsumexp(x: Any, o: tuple[_Axes, bool]) -> Any:
     """m + log(sum of e ** (x - m)), m the largest (Blanchard, Higham and Higham 2021, eq. 1.3). An infinite m is the
     result, so is nan; of no numbers -inf."""
-    m = _largest(x, o[0], None, None, True, -math.inf)
+    axes, keepdims = o
+    m = _largest(x, axes, None, None, True, _LEAST)
     if np.vdot(m, m) < math.inf:  # the quickest way to see that all are finite, unless they are huge
-        z = m + np.log(_total(np.exp(x - m), o[0], None, None, True))
+        z = m + np.log(_total(np.exp(x - m), axes, None, None, True))
     else:
         finite = np.isfinite(m)
         shift = np.where(finite, m, 0.0)
         with np.errstate(over="ignore", divide="ignore"):  # e ** inf, log 0: not used
-            z = np.where(finite, shift + np.log(_sum(np.exp(x - shift), (o[0], True))), m)
-    return z if o[1] else z.squeeze(o[0])
+            z = np.where(finite, shift + np.log(_total(np.exp(x - shift), axes, None, None, True)), m)
+    return z if keepdims else z.squeeze(axes)
 
 
 def _logsumexp_derivative(g: Any, x: Any, y: Any, z: Any, o: tuple[_Axes, bool]) -> Any:
@@ -196,7 +199,7 @@ def _logsumexp_derivative(g: Any, x: Any, y: Any, z: Any, o: tuple[_Axes, bool])
 
 
 def _softmax(x: Any, axis: int) -> Any:
-    e = x - _largest(x, axis, None, None, True, -math.inf)
+    e = x - _largest(x, axis, None, None, True, _LEAST)
     np.exp(e, e)
     return np.divide(e, _total(e, axis, None, None, True), e)
 
@@ -206,7 +209,7 @@ def _softmax_derivative(g: Any, x: Any, y: Any, z: Any, axis: int) -> Any:
 
 
 def _log_softmax(x: Any, axis: int) -> Any:
-    d = x - _largest(x, axis, None, None, True, -math.inf)
+    d = x - _largest(x, axis, None, None, True, _LEAST)
     if not d.size:
         return d
     return np.subtract(d, np.log(_total(np.exp(d), axis, None, None, True)), d)

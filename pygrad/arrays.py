@@ -344,7 +344,8 @@ def where(condition: Any, /, *operands: Any) -> Any:
     """
     if len(operands) != 2:
         raise TypeError(f"where takes a condition and two operands with array Values, not {len(operands)} operands")
-    return apply("where", operands, given.condition(condition))
+    condition = given.condition(condition)
+    return _apply("where", operands, condition) if is_value(operands[0]) else apply("where", operands, condition)
 
 
 def clip(a: Any, a_min: Any = None, a_max: Any = None, **options: Any) -> Any:
