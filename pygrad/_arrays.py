@@ -15,6 +15,7 @@ A gradient is never changed in place by pygrad: what is added makes a new array,
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -284,9 +285,9 @@ def of_shape(c: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _spread(c: Any, shape: tuple[int, ...]) -> Any:
-    """c broadcast to a shape. Filling takes less than what np.broadcast_to, which makes a view, costs here and in what
-    computes with the view."""
-    if type(c) is not np.ndarray:
+    """c broadcast to a shape: filled in, as long as that takes less than np.broadcast_to, which makes a view, costs here
+    and in what computes with the view."""
+    if type(c) is not np.ndarray or math.prod(shape) > 30_000:
         return np.broadcast_to(c, shape)
     out = np.empty(shape, c.dtype)
     out[...] = c

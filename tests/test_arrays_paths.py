@@ -121,7 +121,7 @@ def test_moments_of_a_scalar(Value, name):
     assert (z.data, x.grad) == (0.0, 0.0)
 
 
-@pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 3, 4), (0, 3), (200, 100)])
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 3, 4), (0, 3), (200, 100), (300, 200)])
 @pytest.mark.parametrize("name", ["sum", "mean"])
 def test_gradients_spread_over_the_axes(Value, name, shape):
     x = Value(np.ones(shape))
