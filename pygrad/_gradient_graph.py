@@ -110,6 +110,9 @@ def _of_rule(v: Any, g: Any, leading: Container[int]) -> list[tuple[Any, Any]]:
     rule, options, wanted = v._record
     if not is_value(g):
         g = backends.type_of(v)(g)
+    if rule.name == "pack":  # of very many operands: the work they share is done once
+        flat = (g.T if options[1] else g).reshape(-1)
+        return [(x, arrays.apply("index", (flat,), (i,))) for i, x in enumerate(operands) if id(x) in leading]
     parts = []
     for i, x in enumerate(operands):
         if not wanted[i] or id(x) not in leading:
