@@ -139,10 +139,13 @@ def _numbers(given: Any, name: str, shape: tuple[int, ...]) -> Any:
     """What a state gives for a name, as an array; not necessarily a copy."""
     import numpy as np
 
+    ragged = ValueError(f"{name} must have shape {shape}, but its rows differ in length")
     try:
         array = np.asarray(given)
-    except ValueError:
-        raise ValueError(f"{name} must have shape {shape}, but its rows differ in length") from None
+    except (ValueError, UserWarning):  # what NumPy before 1.24 warns of
+        raise ragged from None
+    if array.dtype == object and any(isinstance(item, (list, tuple)) for item in array.flat):
+        raise ragged
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be numbers, not an array of {array.dtype}")
     if array.shape != shape:
