@@ -98,7 +98,7 @@ def _linear(xs: tuple[Any, ...], o: None) -> Any:
     if len(xs) == 2:
         return z
     bias = xs[2]
-    if type(bias) is not float and bias.shape != (columns,):  # broadcasting would take a column, or one number
+    if type(bias) is not float and bias.shape != weight.shape[1:]:  # broadcasting would take a column, or one number
         raise ValueError(f"linear: a bias of shape {bias.shape} does not fit weights of shape {weight.shape}")
     return np.add(z, bias, z if type(bias) is float or bias.dtype is z.dtype else None)
 

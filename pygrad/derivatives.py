@@ -120,10 +120,10 @@ def _seed(output: Any, given: Any, value_type: Any) -> Any:
     if type(data) is float:
         return 1.0 if given is None else _checks.as_float(given, "grad_output")
     if given is None:
-        return np.ones_like(data)
+        return np.ones(shape, data.dtype)  # in C order, as backward(): the last bits of sums depend on strides
     seed = _checks.as_data(given.data if isinstance(given, value_type) else given)
     if type(seed) is float:
-        return np.full_like(data, seed)
+        return np.full(shape, seed, data.dtype)
     if seed.shape != shape:
         raise ValueError(f"grad: grad_output has shape {seed.shape}, but the output has shape {shape}")
     return seed.astype(data.dtype, copy=False)
