@@ -285,7 +285,7 @@ def of_shape(c: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _spread(c: Any, shape: tuple[int, ...]) -> Any:
-    """c broadcast to a shape: filled in, as long as that takes less than np.broadcast_to, which makes a view, costs here
+    """c broadcast to a shape: filled in, as long as that takes less than the view that np.broadcast_to makes costs here
     and in what computes with the view."""
     if type(c) is not np.ndarray or math.prod(shape) > 30_000:
         return np.broadcast_to(c, shape)
