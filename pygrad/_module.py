@@ -28,7 +28,8 @@ def _is_parameter(x: Any) -> bool:
 def _items(x: Any) -> Iterator[tuple[str, Any]]:
     """What a module or a container holds, with names, in order. Names with a leading underscore are private."""
     if isinstance(x, Module):
-        yield from ((name, item) for name, item in vars(x).items() if not name.startswith("_"))
+        # a copy: another thread may make a module forget what it prepared
+        yield from ((name, item) for name, item in list(vars(x).items()) if not name.startswith("_"))
     elif isinstance(x, (list, tuple)):
         yield from ((str(i), item) for i, item in enumerate(x))
     elif isinstance(x, dict):

@@ -113,7 +113,7 @@ class Prepared(Module, metaclass=_Noticing):
         changed()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: item for name, item in vars(self).items() if name not in KEPT}
+        return {name: item for name, item in list(vars(self).items()) if name not in KEPT}
 
 
 def all_watched(lists: Iterable[Any]) -> bool:
