@@ -616,37 +616,33 @@ next_of_wide: {
 }
 }
 
-/* Notes the gradients of every ordered node and its operands, so that a failing hook can be undone. */
-static int save_grads(pg_sweep *sweep, uint64_t count) {
+int pg_sweep_save(pg_sweep *sweep) {
     pg_arena *arena = sweep->arena;
-    uint64_t total = 0;
-    for (uint64_t i = 0; i < count; i++) {
+    uint64_t total = 1;
+    for (uint64_t i = 0; i < sweep->position; i++) {
         const pg_node *node = &arena->nodes[sweep->order[i]];
-        total += 1 + (pg_is_wide(node->op)
-                          ? (uint64_t)pg_list_count(arena, node->a) + pg_list_count(arena, node->b)
-                          : 2);
+        total += pg_is_wide(node->op) ? (uint64_t)pg_list_count(arena, node->a) + pg_list_count(arena, node->b) : 2;
     }
     pg_saved_grad *saved = pg_resize(NULL, total, sizeof *saved);
     if (!saved) return PG_ERR_NOMEM;
-    uint64_t n = 0;
-    for (uint64_t i = 0; i < count; i++) {
-        pg_id id = sweep->order[i];
-        const pg_node *node = &arena->nodes[id];
-        saved[n++] = (pg_saved_grad){id, node->grad};
-        if (pg_is_wide(node->op)) {
-            const pg_list lists[2] = {node->a, node->b};
-            for (int which = 0; which < 2; which++)
-                for (uint32_t j = 0; j < pg_list_count(arena, lists[which]); j++) {
-                    pg_id operand = pg_list_ids(arena, lists[which])[j];
-                    saved[n++] = (pg_saved_grad){operand, arena->nodes[operand].grad};
-                }
-        } else {
-            saved[n++] = (pg_saved_grad){node->a, arena->nodes[node->a].grad};
-            saved[n++] = (pg_saved_grad){node->b, arena->nodes[node->b].grad};
+    uint64_t count = 0;
+    saved[count++] = (pg_saved_grad){sweep->root, arena->nodes[sweep->root].grad};
+    for (uint64_t i = 0; i < sweep->position; i++) {
+        const pg_node *node = &arena->nodes[sweep->order[i]];
+        if (!pg_is_wide(node->op)) {
+            saved[count++] = (pg_saved_grad){node->a, arena->nodes[node->a].grad};
+            if (node->b != PG_NONE) saved[count++] = (pg_saved_grad){node->b, arena->nodes[node->b].grad};
+            continue;
+        }
+        const pg_list lists[2] = {node->a, node->b};
+        for (int which = 0; which < 2; which++) {
+            const pg_id *ids = pg_list_ids(arena, lists[which]);
+            for (uint32_t j = 0, n = pg_list_count(arena, lists[which]); j < n; j++)
+                saved[count++] = (pg_saved_grad){ids[j], arena->nodes[ids[j]].grad};
         }
     }
     sweep->saved = saved;
-    sweep->saved_count = n;
+    sweep->saved_count = count;
     return PG_OK;
 }
 
@@ -699,7 +695,7 @@ static int sweep_begin(pg_sweep *sweep) {
     pg_arena *arena = sweep->arena;
     int status = pg_sweep_order(sweep);
     if (status != PG_OK) return status;
-    if (any_hook(arena, sweep->order, sweep->position)) status = save_grads(sweep, sweep->position);
+    if (any_hook(arena, sweep->order, sweep->position)) status = pg_sweep_save(sweep);
     if (status != PG_OK) {
         pg_sweep_give_back(sweep);
         return status;

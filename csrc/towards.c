@@ -52,37 +52,6 @@ static void narrow(pg_sweep *sweep, const pg_id *inputs, size_t n, marks mark) {
     sweep->position = count;
 }
 
-/* Notes the gradients that the sweep may change: the root's, and those of the operands, also where they lead nowhere. */
-static int save(pg_sweep *sweep) {
-    pg_arena *arena = sweep->arena;
-    uint64_t total = 1;
-    for (uint64_t i = 0; i < sweep->position; i++) {
-        const pg_node *node = &arena->nodes[sweep->order[i]];
-        total += pg_is_wide(node->op) ? (uint64_t)pg_list_count(arena, node->a) + pg_list_count(arena, node->b) : 2;
-    }
-    pg_saved_grad *saved = pg_resize(NULL, total, sizeof *saved);
-    if (!saved) return PG_ERR_NOMEM;
-    uint64_t count = 0;
-    saved[count++] = (pg_saved_grad){sweep->root, arena->nodes[sweep->root].grad};
-    for (uint64_t i = 0; i < sweep->position; i++) {
-        const pg_node *node = &arena->nodes[sweep->order[i]];
-        if (!pg_is_wide(node->op)) {
-            saved[count++] = (pg_saved_grad){node->a, arena->nodes[node->a].grad};
-            if (node->b != PG_NONE) saved[count++] = (pg_saved_grad){node->b, arena->nodes[node->b].grad};
-            continue;
-        }
-        const pg_list lists[2] = {node->a, node->b};
-        for (int which = 0; which < 2; which++) {
-            const pg_id *ids = pg_list_ids(arena, lists[which]);
-            for (uint32_t j = 0, n = pg_list_count(arena, lists[which]); j < n; j++)
-                saved[count++] = (pg_saved_grad){ids[j], arena->nodes[ids[j]].grad};
-        }
-    }
-    sweep->saved = saved;
-    sweep->saved_count = count;
-    return PG_OK;
-}
-
 static int begin(pg_sweep *sweep, const pg_id *inputs, size_t n, unsigned char *used) {
     pg_arena *arena = sweep->arena;
     int status = pg_sweep_order(sweep);
@@ -90,7 +59,7 @@ static int begin(pg_sweep *sweep, const pg_id *inputs, size_t n, unsigned char *
     marks mark = new_marks(arena);
     sweep->epoch = mark.needed;
     narrow(sweep, inputs, n, mark);
-    status = save(sweep);
+    status = pg_sweep_save(sweep);
     if (status != PG_OK) {
         pg_sweep_give_back(sweep);
         return status;

@@ -257,14 +257,20 @@ def common_dtype(operands: Sequence[Any]) -> Any:
 
 def fitted(c: Any, x: Any) -> Any:
     """A contribution to the gradient of an operand whose data is x: summed over the axes that broadcasting added or
-    stretched, or broadcast to its shape; of its dtype. A float where x is one."""
+    stretched, or broadcast to its shape; of its dtype. A float where x is one; None for none."""
+    if type(c) is np.ndarray and type(x) is np.ndarray:
+        shape = x.shape
+        if c.shape != shape:
+            c = _add_up(c, 0) if c.shape[1:] == shape else of_shape(c, shape)
+        return c if c.dtype is x.dtype else c.astype(x.dtype, copy=False)
+    if c is None:
+        return None
     if type(x) is float:
-        return float(np.add.reduce(c, None)) if type(c) is np.ndarray else float(c)
-    if type(c) is not np.ndarray:
-        c = np.asarray(c, x.dtype)
-    if c.shape != x.shape:
-        c = of_shape(c, x.shape)
-    return c if c.dtype is x.dtype else c.astype(x.dtype, copy=False)
+        return float(_add_up(c, None)) if type(c) is np.ndarray else float(c)
+    return fitted(np.asarray(c, x.dtype), x)
+
+
+_add_up = np.add.reduce
 
 
 def of_shape(c: Any, shape: tuple[int, ...]) -> Any:
@@ -306,12 +312,12 @@ def contributions(record: Record, operands: tuple[Any, ...], z: Any, g: Any) -> 
         g = 0.0 if type(z) is float else np.zeros(z.shape, z.dtype)
     if arity == 1:
         x = operands[0].data
-        return (_wanted(derivatives[0](g, x, None, z, options), x),)
+        return (fitted(derivatives[0](g, x, None, z, options), x),)
     if arity == 2:
         x, y = operands[0].data, operands[1].data
         return (
-            _wanted(derivatives[0](g, x, y, z, options), x) if wanted[0] else None,
-            _wanted(derivatives[1](g, x, y, z, options), y) if wanted[1] else None,
+            fitted(derivatives[0](g, x, y, z, options), x) if wanted[0] else None,
+            fitted(derivatives[1](g, x, y, z, options), y) if wanted[1] else None,
         )
     if name == "pack":
         numbers: bytes = unpacked(g, options).tobytes()
@@ -319,24 +325,11 @@ def contributions(record: Record, operands: tuple[Any, ...], z: Any, g: Any) -> 
     derivative, data = derivatives[0], tuple(map(_data, operands))
     parts: list[Any] = []
     for i, x in enumerate(data):
-        parts.append(_wanted(derivative(g, data, i, z, options), x) if wanted[i] else None)
+        parts.append(fitted(derivative(g, data, i, z, options), x) if wanted[i] else None)
     return parts
 
 
 _data = operator.attrgetter("data")
-
-
-def _wanted(c: Any, x: Any) -> Any:
-    """What a derivative gave, fitted to the operand's data x: the usual cases, quickly."""
-    if type(c) is np.ndarray and type(x) is np.ndarray:
-        shape = x.shape
-        if c.shape != shape:
-            c = _add_up(c, 0) if c.shape[1:] == shape else of_shape(c, shape)
-        return c if c.dtype is x.dtype else c.astype(x.dtype, copy=False)
-    return None if c is None else fitted(c, x)
-
-
-_add_up = np.add.reduce
 
 
 def towards(record: Record, needs: Sequence[bool]) -> Record:
@@ -370,6 +363,7 @@ def ones(data: Array) -> Array:
 
 
 # ---- what looks at an array ----
+
 
 def compare(x: Any, y: Any, order: Any) -> Any:
     """An array of bools: how the data of two Values compare, or of a Value and an array-like."""

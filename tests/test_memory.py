@@ -140,13 +140,17 @@ SCRIPT = """
 """
 
 
-def test_pythons_own_allocations_may_fail_in_the_native_handle():
+def check_that_allocations_may_fail(script):
     """In a process of its own: CPython's test module makes the n-th allocation of the interpreter fail."""
     pytest.importorskip("_testcapi", reason="this Python comes without its test module")
-    code = textwrap.dedent(SCRIPT)
+    code = textwrap.dedent(script)
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert out.returncode == 0, out.stderr
     assert int(out.stdout.split()[-1]) > 30
+
+
+def test_pythons_own_allocations_may_fail_in_the_native_handle():
+    check_that_allocations_may_fail(SCRIPT)
 
 
 def test_threads_build_graphs_at_once(Value):
