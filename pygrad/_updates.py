@@ -271,6 +271,6 @@ class Updates:
         and if there are any, nothing was done. memory: for each the state, an array of shape (slots, size). grads: an
         array for each to use as its gradient, None for zeros; by default its own."""
         need_of_each(values, memory, grads)
-        if any(not isinstance(v, cls) or type(v.data) is float for v in values):  # type: ignore[attr-defined]  # of a Value
+        if any(not isinstance(v, cls) or type(v.data) is float for v in values):  # type: ignore[attr-defined]  # a Value
             raise no_arrays()
         return list(range(len(values)))

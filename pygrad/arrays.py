@@ -99,7 +99,7 @@ def reduced(name: str, a: Any, axis: Any, keepdims: Any, refused: dict[str, Any]
     return apply(name, (a,), (axis, keepdims, *options))
 
 
-def sum(a: Any, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:  # noqa: A001
+def sum(a: Any, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:  # noqa: A001  # as NumPy's
     """The sum over an axis, several, or all. Of nothing 0.
 
     axis: an int, a tuple of ints, or None for all. keepdims: whether the axes stay, of length 1. So in all reductions.
@@ -117,12 +117,12 @@ def prod(a: Any, axis: Any = None, *, keepdims: bool = False, **options: Any) ->
     return reduced("prod", a, axis, keepdims, options)
 
 
-def max(a: Any, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:  # noqa: A001
+def max(a: Any, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:  # noqa: A001  # as NumPy's
     """The largest entry along an axis, several, or all; a nan wins. Entries that tie share the gradient evenly."""
     return reduced("max", a, axis, keepdims, options)
 
 
-def min(a: Any, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:  # noqa: A001
+def min(a: Any, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Any:  # noqa: A001  # as NumPy's
     """The smallest entry along an axis, several, or all; a nan wins. Entries that tie share the gradient evenly."""
     return reduced("min", a, axis, keepdims, options)
 
@@ -142,7 +142,7 @@ def logsumexp(a: Any, axis: Any = None, *, keepdims: bool = False, **options: An
     return reduced("logsumexp", a, axis, keepdims, options)
 
 
-def norm(x: Any, ord: Any = None, axis: Any = None, *, keepdims: bool = False) -> Any:  # noqa: A002
+def norm(x: Any, ord: Any = None, axis: Any = None, *, keepdims: bool = False) -> Any:  # noqa: A002  # as NumPy's
     """The norm of all entries, of the vectors along an axis, or of the matrices in two axes.
 
     ord: None for the root of the sum of squares ('fro' for matrices, 2 for vectors); for vectors also 1, the sum of
