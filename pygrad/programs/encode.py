@@ -1,0 +1,272 @@
+"""The words of a program, as csrc/program.h describes them: from stages of code to what C runs.
+
+Decides nothing: bundles.py chose the instructions, slots.py their slots.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bundles import Bundle, bundles
+from .code import EFFECTS, SHARED, Code
+from .slots import Layout, lay_out
+
+# csrc/program.h
+MAGIC, VERSION = 0x50475047, 1
+NO_SLOT = 0xFFFFFFFF
+MOVES = {
+    "argument": 1, "output": 2, "seed": 3, "rows": 4, "gather": 5, "gather_g": 6, "scatter": 7, "add_g": 8,
+}  # fmt: skip
+OTHER = {
+    "fill": 1, "copy": 2, "sum": 3, "dot": 4, "logsumexp": 5, "pick": 6, "dpick": 7, "dense": 8, "outer": 9,
+    "accumulate": 10, "dense_down": 11,
+}  # fmt: skip
+VALUE, DX, DY, REST = 0, 1 << 8, 2 << 8, 3 << 8
+# csrc/ops.h
+OPS = {
+    "neg": 4, "add": 5, "sub": 6, "mul": 7, "div": 8, "pow_const": 9, "pow": 10, "exp": 11, "log": 12, "sqrt": 13,
+    "sin": 14, "cos": 15, "tanh": 16, "sigmoid": 17, "softplus": 18, "relu": 19, "leaky_relu": 20, "elu": 21, "silu": 22,
+    "gelu": 23, "abs": 24, "maximum": 25, "minimum": 26, "logsumexp": 29, "erf": 30, "erfc": 31,
+}  # fmt: skip
+
+
+@dataclass
+class Stage:
+    """Code with where its inputs come from and where its outputs go.
+
+    lanes: 0 for the samples of the call. sources: for each input column ('argument', number, position), ('rows', numbers
+    of each lane), ('gather', places in V of each lane), ('gather_g', places in G). targets: for each output that is a value,
+    ('output', group, position), ('scatter', first place in V), ('add_g', places in G).
+    """
+
+    name: str
+    code: Code
+    lanes: int = 0
+    sources: Sequence[tuple[Any, ...]] = ()
+    targets: Sequence[tuple[Any, ...]] = ()
+
+
+@dataclass
+class Shape:
+    """What a program takes and gives."""
+
+    parameters: int
+    computed: int = 0
+    arguments: Sequence[int] = ()  # widths
+    indices: Sequence[int] = ()  # bounds
+    outputs: Sequence[int] = ()  # widths of the groups
+    loss: int = 0  # output group + 1
+
+
+@dataclass
+class Encoded:
+    """A program for C, with the stages it was made from."""
+
+    words: NDArray[np.uint32]
+    constants: NDArray[np.float64]
+    stages: list[Stage]
+    layouts: list[Layout] = field(default_factory=list)
+
+
+def encode(shape: Shape, stages: Sequence[Stage]) -> Encoded:
+    """The program that runs the stages in order."""
+    constants = _Constants(shape.parameters, shape.computed)
+    chunks: list[list[int]] = []
+    rows: list[float] = []
+    layouts = []
+    for stage in stages:
+        written = _StageWriter(stage, shape.parameters, constants)
+        chunks.append(written.words)
+        rows += written.rows
+        layouts.append(written.layout)
+    header = [
+        MAGIC, VERSION, shape.parameters, shape.computed, len(constants.numbers), len(shape.arguments),
+        len(shape.indices), len(shape.outputs), len(stages), shape.loss, 0, 0,
+    ]  # fmt: skip
+    head = [*header, *shape.arguments, *shape.indices, *shape.outputs]
+    words = np.concatenate([np.array(part, np.uint32) for part in (head, *chunks)])
+    return Encoded(words, np.array([*constants.numbers, *rows], np.float64), list(stages), layouts)
+
+
+class _Constants:
+    """The constants of V, each bit pattern once."""
+
+    def __init__(self, parameters: int, computed: int) -> None:
+        self.first = parameters + computed
+        self.numbers: list[float] = []
+        self.places: dict[bytes, int] = {}
+
+    def place(self, number: float) -> int:
+        key = struct.pack("d", number)
+        if key not in self.places:
+            self.places[key] = self.first + len(self.numbers)
+            self.numbers.append(number)
+        return self.places[key]
+
+
+class _StageWriter:
+    """One stage's words."""
+
+    def __init__(self, stage: Stage, parameters: int, constants: _Constants) -> None:
+        self.code, self.parameters, self.constants = stage.code, parameters, constants
+        self.pool: list[int] = []
+        self.rows: list[float] = []
+        self.instructions: list[int] = []
+        values = [i for i in stage.code.outputs if stage.code.ops[i] not in EFFECTS]
+        self.layout = layout = lay_out(stage.code, bundles(stage.code), values)
+        inputs: list[int] = []
+        for bundle, first in zip(layout.prologue, layout.prologue_first):
+            self.fill(bundle, first)
+        prologue = len(self.instructions) // 8
+        for bundle, first, operands in zip(layout.body, layout.first, layout.operands):
+            if bundle.kind == "load":
+                inputs += self.loads(stage, bundle, first)
+            else:
+                getattr(self, bundle.kind)(bundle, first, operands)
+        outputs = self.stores(stage, layout.outputs)
+        self.words = [
+            stage.lanes, layout.slots, len(inputs) // 6, prologue, len(self.instructions) // 8 - prologue,
+            len(outputs) // 6, len(self.pool), len(self.rows), 0,
+            *inputs, *self.instructions, *outputs, *self.pool,
+        ]  # fmt: skip
+
+    def place(self, x: int) -> int:
+        """Where a shared leaf stands in V."""
+        op, k = self.code.ops[x], self.code.ks[x]
+        return self.constants.place(k) if op == "constant" else k if op == "parameter" else self.parameters + k
+
+    def pooled(self, numbers: Any) -> int:
+        at = len(self.pool)
+        self.pool += numbers
+        return at
+
+    def emit(self, op: int, z: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0, width: int = 1, at: int = 0) -> None:
+        self.instructions += (op, z, a, b, c, d, width, at)
+
+    # ---- moves ----
+
+    def loads(self, stage: Stage, bundle: Bundle, first: int) -> list[int]:
+        if bundle.op == "seed":
+            return [MOVES["seed"], first, 1, 0, 0, 0]
+        moves: list[int] = []
+        for slot, x in enumerate(bundle.members, first):
+            assert x is not None
+            kind, *source = stage.sources[self.code.ks[x]]
+            if kind == "argument":
+                number, position = source
+                if moves[-6:-5] == [MOVES[kind]] and moves[-3] == number and moves[-2] + moves[-4] == position:
+                    moves[-4] += 1
+                else:
+                    moves += (MOVES[kind], slot, 1, number, position, 0)
+            elif kind == "rows":
+                moves += (MOVES[kind], slot, 1, 0, len(self.rows), 0)
+                self.rows += source[0]
+            else:
+                moves += (MOVES[kind], slot, 1, 0, self.pooled(source[0]), 0)
+        return moves
+
+    def stores(self, stage: Stage, slots: list[int]) -> list[int]:
+        moves: list[int] = []
+        for slot, (kind, *target) in zip(slots, stage.targets):
+            if kind == "output":
+                group, position = target
+                if moves[-6:-5] == [MOVES[kind]] and moves[-3] == group and moves[-2] + moves[-4] == position \
+                        and moves[-5] + moves[-4] == slot:  # fmt: skip
+                    moves[-4] += 1
+                else:
+                    moves += (MOVES[kind], slot, 1, group, position, 0)
+            elif kind == "scatter":
+                moves += (MOVES[kind], slot, 1, 0, target[0], 0)
+            else:
+                moves += (MOVES[kind], slot, 1, 0, self.pooled(target[0]), 0)
+        return moves
+
+    # ---- instructions, by kind of bundle ----
+
+    def fill(self, bundle: Bundle, first: int) -> None:
+        """Runs of neighbours in V, each with one instruction."""
+        places = [self.place(x) for x in bundle.operands[0]]
+        begin = 0
+        for end in range(1, len(places) + 1):
+            if end == len(places) or places[end] != places[end - 1] + 1:
+                self.emit(REST | OTHER["fill"], first + begin, places[begin], width=end - begin)
+                begin = end
+
+    def copy(self, bundle: Bundle, first: int, operands: list[tuple[int, bool]]) -> None:
+        slots = [slot for slot, _ in operands]
+        begin = 0
+        for end in range(1, len(slots) + 1):
+            if end == len(slots) or slots[end] != slots[end - 1] + 1:
+                self.emit(REST | OTHER["copy"], first + begin, slots[begin], width=end - begin)
+                begin = end
+
+    def map(self, bundle: Bundle, first: int, operands: list[tuple[int, bool]]) -> None:
+        slots = [slot for slot, _ in operands]
+        k = 0 if bundle.k is None else self.constants.place(bundle.k)
+        form, _, name = bundle.op.rpartition(":")
+        width = len(bundle.members)
+        if not form:
+            self.emit(OPS[name], first, *slots, width=width, at=k)
+        elif len(slots) == 3:  # g, x, z
+            g, x, z = slots
+            self.emit((DX if form == "d0" else DY) | OPS[name], first, g, x, 0, z, width, k)
+        else:
+            self.emit((DX if form == "d0" else DY) | OPS[name], first, *slots, width=width, at=k)
+
+    def sum(self, bundle: Bundle, first: int, operands: list[tuple[int, bool]]) -> None:
+        at = self.pooled([slot for slot, _ in operands])
+        self.emit(REST | OTHER[bundle.kind], first, c=len(operands), at=at)
+
+    logsumexp = sum
+
+    def dot(self, bundle: Bundle, first: int, operands: list[tuple[int, bool]]) -> None:
+        slots = [slot for slot, _ in operands]
+        start = slots.pop(0) if len(slots) % 2 else NO_SLOT
+        self.emit(REST | OTHER["dot"], first, start, c=len(slots) // 2, at=self.pooled(slots))
+
+    def pick(self, bundle: Bundle, first: int, operands: list[tuple[int, bool]]) -> None:
+        self.emit(REST | OTHER["pick"], first, operands[0][0], bundle.k, len(bundle.operands[0]))
+
+    def dpick(self, bundle: Bundle, first: int, operands: list[tuple[int, bool]]) -> None:
+        self.emit(REST | OTHER["dpick"], first, operands[0][0], bundle.k, width=len(bundle.members))
+
+    def dense(self, bundle: Bundle, first: int, operands: list[tuple[int, bool]]) -> None:
+        """A product that starts from nothing starts from -0.0, which every sum leaves as it is."""
+        ((slot, down),) = operands
+        places = [[self.place(w) for w in weights] for _, weights in bundle.rows]
+        rows, cols = _offsets(places) or (None, None)
+        starts = [self.constants.place(-0.0) if s is None else self.place(s) for s, _ in bundle.rows]
+        op = REST | OTHER["dense_down" if down else "dense"]
+        if rows is not None and cols is not None:
+            at = self.pooled([*rows, *cols, *starts])
+            self.emit(op, first, slot, len(cols), 0, 0, len(rows), at)
+            return
+        for z, (row, start) in enumerate(zip(places, starts), first):
+            self.emit(op, z, slot, len(row), 0, 0, 1, self.pooled([0, *row, start]))
+
+    def outer(self, bundle: Bundle, first: int, operands: list[tuple[int, bool]]) -> None:
+        (g, _), (x, _) = operands
+        offsets = _offsets(bundle.rows)
+        assert offsets is not None  # bundles.py saw to that
+        rows, cols = offsets
+        self.emit(REST | OTHER["outer"], 0, g, x, len(cols), 0, len(rows), self.pooled([*rows, *cols]))
+
+    def accumulate(self, bundle: Bundle, first: int, operands: list[tuple[int, bool]]) -> None:
+        self.emit(REST | OTHER["accumulate"], 0, operands[0][0], width=len(bundle.rows), at=self.pooled(bundle.rows))
+
+
+def _offsets(places: Sequence[Sequence[int]]) -> tuple[list[int], list[int]] | None:
+    """rows, cols with places[r][j] == rows[r] + cols[j], all of them >= 0; None where there are none."""
+    table = np.array(places, np.int64)
+    least = table[0].min()
+    cols = table[0] - least
+    rows = table[:, 0] - cols[0]
+    if rows.min() < 0 or (rows[:, None] + cols != table).any():
+        return None
+    return rows.tolist(), cols.tolist()
