@@ -165,7 +165,7 @@ class _StageWriter:
                 else:
                     moves += (MOVES[kind], slot, 1, number, position, 0)
             elif kind == "rows":
-                moves += (MOVES[kind], slot, 1, 0, len(self.rows), 0)
+                moves += (MOVES[kind], slot, 1, 0, len(self.rows) // stage.lanes, 0)
                 self.rows += source[0]
             else:
                 moves += (MOVES[kind], slot, 1, 0, self.pooled(source[0]), 0)
