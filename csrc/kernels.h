@@ -11,10 +11,10 @@
 #ifndef PG_KERNELS_H
 #define PG_KERNELS_H
 
+#include "arena.h" /* the op codes; before the system's headers, as lock.h wants it */
+
 #include <stddef.h>
 #include <stdint.h>
-
-#include "arena.h" /* the op codes */
 
 #define PG_LANES 8
 
@@ -57,7 +57,8 @@ typedef struct {
     void (*store)(double *to, size_t stride, const double *z, size_t lanes, size_t real, size_t n);
 } pg_kernels;
 
-/* From the smallest instruction set to the largest; NULL at the end. Which ones depends on how pygrad was built. */
+/* From the smallest instruction set to the largest; NULL at the end. A set that this build left out has a name and is never
+ * usable, and its other members are NULL. The first set is always usable. */
 extern const pg_kernels *const pg_kernel_sets[];
 /* libm, as the graph engine: the same bits as ops.h gives there. */
 extern const pg_formulas pg_exact_formulas;

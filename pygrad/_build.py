@@ -12,8 +12,14 @@ from typing import Any
 import cffi
 
 CSRC = "csrc"  # relative to setup.py, as setuptools wants it
-HEADERS = ["arena.h", "graph.h", "guard.h", "handle.h", "lock.h", "native.h", "ops.h", "pygrad.h"]
-LIBRARY = ["arena.c", "graph.c", "layers.c", "optim.c", "towards.c"]
+HEADERS = [
+    "arena.h", "formulas_standin.inc", "graph.h", "guard.h", "handle.h", "kernels.h", "kernels.inc", "kernels_sets.h",
+    "lock.h", "native.h", "ops.h", "program.h", "pygrad.h",
+]  # fmt: skip
+LIBRARY = [
+    "arena.c", "formulas_standin.c", "graph.c", "kernels.c", "kernels_avx2.c", "kernels_avx512.c", "kernels_baseline.c",
+    "layers.c", "optim.c", "towards.c",
+]  # fmt: skip
 BINDING = [
     "handle.c", "value.c", "value_array.c", "value_attributes.c", "value_making.c", "value_nary.c", "value_network.c",
     "value_parameters.c",
