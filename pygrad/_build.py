@@ -13,11 +13,11 @@ import cffi
 
 CSRC = "csrc"  # relative to setup.py, as setuptools wants it
 HEADERS = [
-    "arena.h", "formulas_standin.inc", "graph.h", "guard.h", "handle.h", "kernels.h", "kernels.inc", "kernels_sets.h",
-    "lock.h", "native.h", "ops.h", "program.h", "pygrad.h",
+    "arena.h", "formulas.inc", "graph.h", "guard.h", "handle.h", "kernels.h", "kernels.inc", "kernels_sets.h", "lock.h",
+    "native.h", "ops.h", "program.h", "pygrad.h", "vmath.h",
 ]  # fmt: skip
 LIBRARY = [
-    "arena.c", "formulas_standin.c", "graph.c", "kernels.c", "kernels_avx2.c", "kernels_avx512.c", "kernels_baseline.c",
+    "arena.c", "formulas_exact.c", "graph.c", "kernels.c", "kernels_avx2.c", "kernels_avx512.c", "kernels_baseline.c",
     "layers.c", "optim.c", "towards.c",
 ]  # fmt: skip
 BINDING = [
