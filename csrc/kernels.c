@@ -47,6 +47,6 @@ int pg_cpu_avx512(void) { return 0; }
 #endif
 
 size_t pg_outer_scratch(size_t rows, size_t cols, size_t lanes) {
-    (void)rows, (void)cols, (void)lanes;
-    return 1;
+    (void)rows, (void)cols;
+    return PG_OUTER_COLUMNS * (lanes < PG_OUTER_SAMPLES ? lanes : PG_OUTER_SAMPLES);
 }

@@ -10,6 +10,10 @@
 
 extern const pg_kernels pg_kernels_baseline, pg_kernels_avx2, pg_kernels_avx512;
 
+/* outer transposes so many samples of so many columns at a time: at most 32 KiB. */
+#define PG_OUTER_SAMPLES 128
+#define PG_OUTER_COLUMNS 32
+
 /* In kernels.c, which is compiled for every processor: a translation unit of a set must not run before it was chosen. */
 int pg_cpu_any(void);
 int pg_cpu_none(void);

@@ -1,0 +1,144 @@
+/* kernels_vector.h: the vectors of doubles that kernels are written in, as wide as the instruction set of the translation
+ * unit has them: AVX-512, AVX2, SSE2, two doubles by GCC's and Clang's extension, or one where nothing is known.
+ *
+ * Loads, stores, + and * lane by lane, and a transposition: what gives the same bits whatever the width. No fused
+ * multiply-add, no sum over lanes.
+ */
+#ifndef PG_KERNELS_VECTOR_H
+#define PG_KERNELS_VECTOR_H
+
+#include <stddef.h>
+
+/* PG_WIDTH: doubles in a vec. PG_TILE: vectors that four rows of sums may be wide, so that they stay in registers. */
+#if defined(PG_PLAIN_KERNELS)
+#define PG_WIDTH 1
+#elif defined(__AVX512F__)
+#define PG_WIDTH 8
+#define PG_TILE 4
+#elif defined(__AVX2__)
+#define PG_WIDTH 4
+#define PG_TILE 2
+#elif defined(__SSE2__) || defined(_M_X64)
+#define PG_WIDTH 2
+#define PG_TILE 2
+#elif defined(__GNUC__) || defined(__clang__)
+#define PG_WIDTH 2
+#define PG_TILE 4
+#define PG_VECTOR_EXTENSION
+#else
+#define PG_WIDTH 1
+#endif
+
+#if PG_WIDTH == 1
+
+#define PG_TILE 4
+typedef double vec;
+PG_INLINE vec vec_load(const double *from) { return *from; }
+PG_INLINE void vec_store(double *to, vec x) { *to = x; }
+PG_INLINE vec vec_all(double x) { return x; }
+PG_INLINE vec vec_add(vec x, vec y) { return x + y; }
+PG_INLINE vec vec_mul(vec x, vec y) { return x * y; }
+PG_INLINE void vec_transpose(vec *x) { (void)x; }
+
+#elif defined(PG_VECTOR_EXTENSION)
+
+typedef double vec __attribute__((vector_size(16)));
+typedef double vec_anywhere __attribute__((vector_size(16), aligned(8), may_alias));
+PG_INLINE vec vec_load(const double *from) { return *(const vec_anywhere *)from; }
+PG_INLINE void vec_store(double *to, vec x) { *(vec_anywhere *)to = x; }
+PG_INLINE vec vec_all(double x) { return (vec){x, x}; }
+PG_INLINE vec vec_add(vec x, vec y) { return x + y; }
+PG_INLINE vec vec_mul(vec x, vec y) { return x * y; }
+PG_INLINE void vec_transpose(vec *x) {
+    vec low = {x[0][0], x[1][0]}, high = {x[0][1], x[1][1]};
+    x[0] = low, x[1] = high;
+}
+
+#else
+#include <immintrin.h>
+
+#if PG_WIDTH == 8
+typedef __m512d vec;
+PG_INLINE vec vec_load(const double *from) { return _mm512_loadu_pd(from); }
+PG_INLINE void vec_store(double *to, vec x) { _mm512_storeu_pd(to, x); }
+PG_INLINE vec vec_all(double x) { return _mm512_set1_pd(x); }
+PG_INLINE vec vec_add(vec x, vec y) { return _mm512_add_pd(x, y); }
+PG_INLINE vec vec_mul(vec x, vec y) { return _mm512_mul_pd(x, y); }
+
+/* x[i] lane j <-> x[j] lane i */
+PG_INLINE void vec_transpose(vec *x) {
+    vec even[4], odd[4]; /* columns 0 2 4 6, and 1 3 5 7, of two rows */
+    for (int i = 0; i < 4; i++) {
+        even[i] = _mm512_unpacklo_pd(x[2 * i], x[2 * i + 1]);
+        odd[i] = _mm512_unpackhi_pd(x[2 * i], x[2 * i + 1]);
+    }
+    for (int i = 0; i < 2; i++) {
+        const vec *rows = i ? odd : even;
+        vec low = _mm512_shuffle_f64x2(rows[0], rows[1], 0x88), high = _mm512_shuffle_f64x2(rows[2], rows[3], 0x88);
+        x[i] = _mm512_shuffle_f64x2(low, high, 0x88);
+        x[i + 4] = _mm512_shuffle_f64x2(low, high, 0xdd);
+        low = _mm512_shuffle_f64x2(rows[0], rows[1], 0xdd), high = _mm512_shuffle_f64x2(rows[2], rows[3], 0xdd);
+        x[i + 2] = _mm512_shuffle_f64x2(low, high, 0x88);
+        x[i + 6] = _mm512_shuffle_f64x2(low, high, 0xdd);
+    }
+}
+
+#elif PG_WIDTH == 4
+typedef __m256d vec;
+PG_INLINE vec vec_load(const double *from) { return _mm256_loadu_pd(from); }
+PG_INLINE void vec_store(double *to, vec x) { _mm256_storeu_pd(to, x); }
+PG_INLINE vec vec_all(double x) { return _mm256_set1_pd(x); }
+PG_INLINE vec vec_add(vec x, vec y) { return _mm256_add_pd(x, y); }
+PG_INLINE vec vec_mul(vec x, vec y) { return _mm256_mul_pd(x, y); }
+
+PG_INLINE void vec_transpose(vec *x) {
+    vec even0 = _mm256_unpacklo_pd(x[0], x[1]), even1 = _mm256_unpacklo_pd(x[2], x[3]);
+    vec odd0 = _mm256_unpackhi_pd(x[0], x[1]), odd1 = _mm256_unpackhi_pd(x[2], x[3]);
+    x[0] = _mm256_permute2f128_pd(even0, even1, 0x20);
+    x[1] = _mm256_permute2f128_pd(odd0, odd1, 0x20);
+    x[2] = _mm256_permute2f128_pd(even0, even1, 0x31);
+    x[3] = _mm256_permute2f128_pd(odd0, odd1, 0x31);
+}
+
+#else
+typedef __m128d vec;
+PG_INLINE vec vec_load(const double *from) { return _mm_loadu_pd(from); }
+PG_INLINE void vec_store(double *to, vec x) { _mm_storeu_pd(to, x); }
+PG_INLINE vec vec_all(double x) { return _mm_set1_pd(x); }
+PG_INLINE vec vec_add(vec x, vec y) { return _mm_add_pd(x, y); }
+PG_INLINE vec vec_mul(vec x, vec y) { return _mm_mul_pd(x, y); }
+
+PG_INLINE void vec_transpose(vec *x) {
+    vec low = _mm_unpacklo_pd(x[0], x[1]), high = _mm_unpackhi_pd(x[0], x[1]);
+    x[0] = low, x[1] = high;
+}
+#endif
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define PG_PREFETCH(address) __builtin_prefetch(address)
+#else
+#define PG_PREFETCH(address) ((void)0)
+#endif
+
+/* x and those behind it, of which there are `count` < PG_WIDTH or all: a vector with zeros for the others. */
+PG_INLINE vec vec_gather(const double *v, const uint32_t *at, size_t count) {
+    double x[PG_WIDTH];
+    for (size_t i = 0; i < PG_WIDTH; i++) x[i] = i < count ? v[at[i]] : 0.0;
+    return vec_load(x);
+}
+
+PG_INLINE void vec_scatter(double *v, const uint32_t *at, size_t count, vec numbers) {
+    double x[PG_WIDTH];
+    vec_store(x, numbers);
+    for (size_t i = 0; i < PG_WIDTH && i < count; i++) v[at[i]] = x[i];
+}
+
+/* `whole` things in as few parts of at most `most` as there can be, all about as large: the size of the part at the front
+ * when so many are left. */
+static inline size_t part_of(size_t whole, size_t most) {
+    size_t parts = (whole + most - 1) / most;
+    return (whole + parts - 1) / parts;
+}
+
+#endif
