@@ -44,6 +44,9 @@ const char *pg_status_text(int status) {
     case PG_ERR_OVERFLOW: return "result too large for a float";
     case PG_ERR_DOMAIN: return "math domain error";
     case PG_ERR_ARRAY: return "an operand or parameter is an array";
+    case PG_ERR_PROGRAM: return "no program, or a damaged one";
+    case PG_ERR_INDEX: return "an index is out of range";
+    case PG_ERR_ISA: return "no such instruction set, or not on this processor";
     case PG_ERR_COMPLEX: return "a negative number to a fractional power is complex";
     default: return "unknown status";
     }

@@ -34,7 +34,10 @@ typedef enum {
     PG_ERR_OVERFLOW = -6,      /* finite operands, infinite result, where Python raises OverflowError */
     PG_ERR_DOMAIN = -7,        /* an operand outside the function's domain */
     PG_ERR_COMPLEX = -8,       /* a negative base with a fractional exponent */
-    PG_ERR_ARRAY = -9          /* an operand or parameter is an array: the binding has the rules for those */
+    PG_ERR_ARRAY = -9,         /* an operand or parameter is an array: the binding has the rules for those */
+    PG_ERR_PROGRAM = -10,      /* words that are no program, or a damaged one */
+    PG_ERR_INDEX = -11,        /* an index of a sample, or into a sample's values, that is out of range */
+    PG_ERR_ISA = -12           /* no such instruction set, or not on this processor */
 } pg_status;
 
 #define PG_MAX_NODES (UINT32_C(1) << 30)
@@ -232,6 +235,81 @@ pg_result pg_optimise_array(int rule, double *data, const double *grads, size_t 
 size_t pg_rule_slots(int rule, const double *settings);
 /* NULL if there is no such rule. Static memory. */
 const pg_rule_info *pg_rule_describe(int rule);
+
+/* ---- programs: straight-line code over many samples (program.h says how it is encoded) ----
+ *
+ * A program knows no arena. It is not changed by running, so any number of threads may run one; each run has a workspace
+ * of its own, one of which the program keeps for the next. The same call gives the same bits whatever the instruction set
+ * and the number of threads. Arithmetic is IEEE 754: nothing raises. */
+
+typedef struct pg_program pg_program;
+
+typedef struct {
+    size_t samples;
+    const double *parameters;       /* as many as the program has */
+    const double *const *arguments; /* one array a float argument: rows x width */
+    const int64_t *const *indices;  /* one array an index argument: one entry a row */
+    const int64_t *order;           /* the samples of this run are the rows order[0], order[1], ...; NULL: 0, 1, ... */
+    size_t rows;                    /* of arguments and indices */
+    double *const *outputs;         /* one array an output group, samples x width; NULL, or one that is NULL: not wanted */
+    double *gradient;               /* as many as parameters, overwritten; NULL: not wanted */
+    const double *seeds;            /* what the gradient starts from, one a sample; NULL: seed, for all */
+    double seed;
+    double *loss;                   /* the loss output summed over the samples, first to last; NULL: not wanted */
+    size_t *where;                  /* two numbers, written with PG_ERR_INDEX; NULL: not wanted. The row, and the index
+                                       argument; or, if there is no such row, the sample, and the number of index arguments */
+    int threads;                    /* at most so many; 0: what pays off */
+    int exact;                      /* libm, for the bits of the graph engine, where there are faster functions */
+} pg_call;
+
+/* words and constants are copied. Any words are safe. NULL with *status PG_ERR_PROGRAM or PG_ERR_NOMEM. */
+pg_program *pg_program_new(const uint32_t *words, size_t n_words, const double *constants, size_t n_constants,
+                           int *status);
+/* NULL is ignored. Not while it runs, nor before its trainings are freed. */
+void pg_program_free(pg_program *program);
+/* PG_OK; PG_ERR_INDEX, PG_ERR_NOMEM or PG_ERR_ISA, before anything is written. */
+pg_result pg_program_run(pg_program *program, const pg_call *call);
+/* The instruction set that programs run with, by name; at first the one that the environment variable PYGRAD_ISA names, else
+ * the largest. NULL if PYGRAD_ISA names none that can be used. */
+const char *pg_program_isa(void);
+/* Changes it, for all runs from now on; NULL: back to the first. PG_ERR_ISA: nothing has changed. */
+int pg_program_use_isa(const char *name);
+/* The names that can be asked for, i = 0, 1, ...; NULL behind the last. */
+const char *pg_program_isa_usable(size_t i);
+
+/* ---- training: a program's gradient and an optimiser's rule, step after step ---- */
+
+typedef struct pg_training pg_training;
+
+typedef struct {
+    size_t samples;                 /* of an epoch, >= 1 */
+    size_t epochs;
+    size_t batch;                   /* samples of a step, >= 1; the last step of an epoch may have fewer */
+    double *parameters;             /* changed by pg_training_run */
+    const double *const *arguments; /* as in pg_call */
+    const int64_t *const *indices;
+    const int64_t *order;           /* epochs x samples: the rows in the order they come in; NULL: 0, 1, ... in each */
+    size_t rows;
+    int mean;                       /* the loss of a step: its samples' mean, or their sum */
+    int rule;                       /* a pg_rule; settings and state as in pg_optimise */
+    double *settings;               /* the rule's; its step, if it has one, is that of the next step, and is moved on */
+    double *state;
+    const double *rates;            /* lr of each epoch; NULL: that of settings */
+    double *losses;                 /* epochs: gets the sum over an epoch's samples, batch after batch, divided by their
+                                       number if mean; NULL: not wanted */
+    size_t *where;                  /* as in pg_call */
+    int threads, exact;
+} pg_training_call;
+
+/* Everything is the caller's, and stays where it is until pg_training_free. NULL with *status PG_ERR_OP for an unknown
+ * rule, PG_ERR_INDEX for 0 samples or a batch of 0, PG_ERR_NOMEM. */
+pg_training *pg_training_new(pg_program *program, const pg_training_call *call, int *status);
+/* Goes on with the next steps, at least one, until `seconds` have passed, `steps` are done, or there are no more. Gives how
+ * many steps are done since pg_training_new, of epochs * ceil(samples / batch); or PG_ERR_INDEX, PG_ERR_NOMEM or PG_ERR_ISA:
+ * then the step that failed has changed nothing, and those before it stand. From one thread at a time. */
+pg_result pg_training_run(pg_training *training, double seconds, uint64_t steps);
+/* NULL is ignored. */
+void pg_training_free(pg_training *training);
 
 /* ---- the table, and the build ---- */
 

@@ -14,11 +14,12 @@ import cffi
 CSRC = "csrc"  # relative to setup.py, as setuptools wants it
 HEADERS = [
     "arena.h", "formulas.inc", "graph.h", "guard.h", "handle.h", "kernels.h", "kernels.inc", "kernels_sets.h", "lock.h",
-    "native.h", "ops.h", "program.h", "pygrad.h", "vmath.h",
+    "native.h", "ops.h", "program.h", "program_parts.h", "pygrad.h", "threads.h", "vmath.h",
 ]  # fmt: skip
 LIBRARY = [
     "arena.c", "formulas_exact.c", "graph.c", "kernels.c", "kernels_avx2.c", "kernels_avx512.c", "kernels_baseline.c",
-    "layers.c", "optim.c", "towards.c",
+    "layers.c", "optim.c", "program_check.c", "program_isa.c", "program_run.c", "program_space.c", "towards.c",
+    "training.c",
 ]  # fmt: skip
 BINDING = [
     "handle.c", "value.c", "value_array.c", "value_attributes.c", "value_making.c", "value_nary.c", "value_network.c",

@@ -1,0 +1,420 @@
+/* program_run.c: runs a checked program: its stages, block by block of lanes, and the tasks that threads share.
+ *
+ * Checks what the call brings along (rows and indices), nothing of the program: program_check.c has. What an instruction
+ * computes is in kernels.h and ops.h; only what moves numbers, and short sums, is here.
+ *
+ * Sums over samples go from the first sample to the last of a task, in a copy of G of the task's own, which starts from
+ * zeros; the copies are added to G in the order of the tasks. One task adds to G itself.
+ */
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE 1 /* sched_getaffinity */
+#endif
+#include "program_parts.h"
+
+#include <string.h>
+
+/* Operations (see pg_stage's work) that take longer than it takes to start a thread: about 0.2 ms. */
+#define WORTH_A_THREAD 1e6
+#define MOST_THREADS 64
+
+/* A run, as its threads see it. */
+typedef struct {
+    const pg_program *program;
+    const pg_call *call;
+    const pg_kernels *kernels;
+    const pg_formulas *formulas;
+    pg_space *space;
+    const int64_t *order; /* checked; NULL: rows from first_row on */
+    size_t first_row;
+    double *loss;         /* one number a sample, or NULL */
+} run;
+
+/* Where instructions work: a block of lanes. */
+typedef struct {
+    double *slots, *scratch, *g;
+    size_t lanes, real;
+    size_t first; /* the sample, or lane of the stage, that lane 0 is */
+} block;
+
+/* ---- sums of listed slots ---- */
+
+/* The count is a constant, which lets the compiler keep the sums in vector registers. */
+#define EACH(l) for (size_t l = 0; l < PG_LANES; l++)
+
+static void sum(double *z, const double *slots, const uint32_t *x, size_t n, size_t lanes) {
+    if (n == 0) {
+        memset(z, 0, lanes * sizeof *z);
+    } else if (lanes == 1) {
+        double total = slots[x[0]];
+        for (size_t i = 1; i < n; i++) total += slots[x[i]];
+        *z = total;
+    } else {
+        for (size_t at = 0; at < lanes; at += PG_LANES) {
+            double total[PG_LANES];
+            const double *from = slots + at;
+            memcpy(total, from + x[0] * lanes, sizeof total);
+            for (size_t i = 1; i < n; i++) {
+                const double *xi = from + x[i] * lanes;
+                EACH(l) total[l] += xi[l];
+            }
+            memcpy(z + at, total, sizeof total);
+        }
+    }
+}
+
+/* start: NULL for none. x: pairs. */
+static void dot(double *z, const double *slots, const double *start, const uint32_t *x, size_t n, size_t lanes) {
+    size_t first = 0;
+    if (!start && n == 0) {
+        memset(z, 0, lanes * sizeof *z);
+        return;
+    }
+    if (!start) first = 1;
+    if (lanes == 1) {
+        double total = start ? *start : slots[x[0]] * slots[x[1]];
+        for (size_t i = first; i < n; i++) total += slots[x[2 * i]] * slots[x[2 * i + 1]];
+        *z = total;
+        return;
+    }
+    for (size_t at = 0; at < lanes; at += PG_LANES) {
+        double total[PG_LANES];
+        const double *from = slots + at;
+        if (start) {
+            memcpy(total, start + at, sizeof total);
+        } else {
+            const double *w0 = from + x[0] * lanes, *x0 = from + x[1] * lanes;
+            EACH(l) total[l] = w0[l] * x0[l];
+        }
+        for (size_t i = first; i < n; i++) {
+            const double *wi = from + x[2 * i] * lanes, *xi = from + x[2 * i + 1] * lanes;
+            EACH(l) total[l] += wi[l] * xi[l];
+        }
+        memcpy(z + at, total, sizeof total);
+    }
+}
+
+/* ---- indices ---- */
+
+/* Of index argument `which`, the entry of each sample of the block; padding is as its last sample. */
+static inline uint32_t index_of(const run *r, uint32_t which, const block *b, size_t lane) {
+    size_t sample = b->first + (lane < b->real ? lane : b->real - 1);
+    return r->space->indices[which * r->call->samples + sample];
+}
+
+static void pick(const run *r, const block *b, const pg_instruction *i) {
+    double *z = b->slots + i->z * b->lanes;
+    const double *a = b->slots + i->a * b->lanes;
+    for (size_t l = 0; l < b->lanes; l++) z[l] = a[index_of(r, i->b, b, l) * b->lanes + l];
+}
+
+static void pick_dx(const run *r, const block *b, const pg_instruction *i) {
+    double *z = b->slots + i->z * b->lanes;
+    const double *g = b->slots + i->a * b->lanes;
+    memset(z, 0, i->width * b->lanes * sizeof *z);
+    for (size_t l = 0; l < b->lanes; l++) {
+        uint32_t index = index_of(r, i->b, b, l);
+        if (index < i->width) z[index * b->lanes + l] = g[l];
+    }
+}
+
+/* ---- instructions ---- */
+
+static void other(const run *r, const pg_stage *stage, const block *b, const pg_instruction *i) {
+    const size_t lanes = b->lanes;
+    const double *v = r->space->v.at;
+    const uint32_t *pool = stage->pool + i->at;
+    double *z = b->slots + i->z * lanes;
+    switch (i->code & 0xff) {
+    case PG_FILL:
+        for (size_t k = 0; k < i->width; k++)
+            for (size_t l = 0; l < lanes; l++) z[k * lanes + l] = v[i->a + k];
+        break;
+    case PG_COPY: memcpy(z, b->slots + i->a * lanes, i->width * lanes * sizeof *z); break;
+    case PG_SUM: sum(z, b->slots, pool, i->c, lanes); break;
+    case PG_DOT:
+        dot(z, b->slots, i->a == PG_NO_SLOT ? NULL : b->slots + i->a * lanes, pool, i->c, lanes);
+        break;
+    case PG_LOGSUMEXP: r->formulas->logsumexp(z, b->slots, pool, i->c, lanes); break;
+    case PG_PICK: pick(r, b, i); break;
+    case PG_PICK_DX: pick_dx(r, b, i); break;
+    case PG_DENSE:
+        r->kernels->dense(z, b->slots + i->a * lanes, lanes, v, pool, pool + i->width, pool + i->width + i->c,
+                          i->width, i->c);
+        if (i->d) r->formulas->value[i->d](b->slots + i->b * lanes, z, NULL, NULL, NULL, 0.0, i->width * lanes);
+        break;
+    case PG_OUTER:
+        r->kernels->outer(b->g, b->slots + i->a * lanes, b->slots + i->b * lanes, lanes, b->real, pool,
+                          pool + i->width, i->width, i->c, b->scratch);
+        break;
+    case PG_ACCUMULATE:
+        r->kernels->accumulate(b->g, b->slots + i->a * lanes, lanes, b->real, pool, i->width);
+        break;
+    default: break;
+    }
+}
+
+static void run_instructions(const run *r, const pg_stage *stage, const block *b, const pg_instruction *i, size_t n) {
+    const pg_formulas *formulas = r->formulas;
+    const double *v = r->space->v.at;
+    double *slots = b->slots;
+    const size_t lanes = b->lanes;
+    for (const pg_instruction *end = i + n; i < end; i++) {
+        const uint32_t op = i->code & 0xff, form = i->code >> 8;
+        if (form == PG_FORM_OTHER) {
+            other(r, stage, b, i);
+            continue;
+        }
+        pg_elementwise *formula = form == PG_FORM_VALUE ? formulas->value[op]
+                                  : form == PG_FORM_DX  ? formulas->dx[op]
+                                                        : formulas->dy[op];
+        /* ops without a constant have at = 0: some number, or none */
+        formula(slots + i->z * lanes, slots + i->a * lanes, slots + i->b * lanes, slots + i->c * lanes,
+                slots + i->d * lanes, v[i->at], i->width * lanes);
+    }
+}
+
+/* ---- moves ---- */
+
+static void seed(const run *r, const block *b, double *z) {
+    const double *seeds = r->call->seeds;
+    for (size_t l = 0; l < b->lanes; l++)
+        z[l] = seeds ? seeds[b->first + (l < b->real ? l : b->real - 1)] : r->call->seed;
+}
+
+static void gather(const block *b, double *z, const double *from, const uint32_t *places) {
+    for (size_t l = 0; l < b->real; l++) z[l] = from[places[b->first + l]];
+    for (size_t l = b->real; l < b->lanes; l++) z[l] = z[b->real - 1];
+}
+
+static void load_inputs(const run *r, const pg_stage *stage, const block *b) {
+    for (const pg_move *m = stage->inputs, *end = m + stage->input_count; m < end; m++) {
+        double *z = b->slots + m->slot * b->lanes;
+        switch (m->kind) {
+        case PG_MOVE_ARGUMENT: {
+            const size_t width = r->program->widths[m->source];
+            const double *from = r->call->arguments[m->source] + m->at;
+            if (m->count == 0) break;
+            if (r->order) r->kernels->load(z, from, width, r->order + b->first, b->lanes, b->real, m->count);
+            else r->kernels->load(z, from + (r->first_row + b->first) * width, width, NULL, b->lanes, b->real, m->count);
+            break;
+        }
+        case PG_MOVE_SEED: seed(r, b, z); break;
+        case PG_MOVE_ROWS:
+            for (size_t k = 0; k < m->count; k++) {
+                double *zk = z + k * b->lanes;
+                memcpy(zk, stage->rows + (m->at + k) * stage->lanes + b->first, b->real * sizeof *zk);
+                for (size_t l = b->real; l < b->lanes; l++) zk[l] = zk[b->real - 1];
+            }
+            break;
+        case PG_MOVE_GATHER: gather(b, z, r->space->v.at, stage->pool + m->at); break;
+        case PG_MOVE_GATHER_G: gather(b, z, b->g, stage->pool + m->at); break;
+        default: break;
+        }
+    }
+}
+
+/* Neighbouring PG_MOVE_ADD_Gs, lane by lane: so that the order in which numbers are added to a place of G, which may occur in
+ * several, does not depend on where blocks end. Gives the move behind them. */
+static const pg_move *add_to_gradient(const pg_stage *stage, const block *b, const pg_move *from, const pg_move *end) {
+    const pg_move *behind = from;
+    while (behind < end && behind->kind == PG_MOVE_ADD_G) behind++;
+    for (size_t l = 0; l < b->real; l++)
+        for (const pg_move *m = from; m < behind; m++)
+            b->g[stage->pool[m->at + b->first + l]] += b->slots[m->slot * b->lanes + l];
+    return behind;
+}
+
+static void store_outputs(const run *r, const pg_stage *stage, const block *b) {
+    const pg_program *program = r->program;
+    for (const pg_move *m = stage->outputs, *end = m + stage->output_count; m < end;) {
+        const double *x = b->slots + m->slot * b->lanes;
+        if (m->kind == PG_MOVE_ADD_G) {
+            m = add_to_gradient(stage, b, m, end);
+            continue;
+        }
+        if (m->kind == PG_MOVE_SCATTER) {
+            memcpy(r->space->v.at + m->at + b->first, x, b->real * sizeof *x);
+        } else if (m->kind == PG_MOVE_OUTPUT) {
+            const size_t width = program->groups[m->source];
+            double *to = r->call->outputs ? r->call->outputs[m->source] : NULL;
+            if (to && m->count) r->kernels->store(to + b->first * width + m->at, width, x, b->lanes, b->real, m->count);
+            if (r->loss && m->source + 1 == program->loss && m->count)
+                memcpy(r->loss + b->first, x, b->real * sizeof *x);
+        }
+        m++;
+    }
+}
+
+/* ---- stages ---- */
+
+/* Lanes from `from` to `to` of a stage. g: what sums go into. */
+static void run_lanes(const run *r, const pg_stage *stage, size_t from, size_t to, double *g, double *memory) {
+    if (from == to) return;
+    const size_t lanes = pg_block_lanes(stage, to - from);
+    block b = {.slots = memory, .scratch = memory + r->space->block, .g = g, .lanes = lanes, .real = lanes};
+    run_instructions(r, stage, &b, stage->prologue, stage->prologue_count);
+    for (b.first = from; b.first < to; b.first += lanes) {
+        b.real = to - b.first < lanes ? to - b.first : lanes;
+        load_inputs(r, stage, &b);
+        run_instructions(r, stage, &b, stage->instructions, stage->instruction_count);
+        store_outputs(r, stage, &b);
+    }
+}
+
+static size_t g_count(const run *r) { return r->program->parameters + r->program->computed; }
+
+static void run_task(const run *r, const pg_stage *stage, size_t task, double *g, double *memory) {
+    const size_t from = task * r->space->task, samples = r->call->samples;
+    if (stage->sinks && g != r->space->g.at) memset(g, 0, g_count(r) * sizeof *g);
+    run_lanes(r, stage, from, samples - from < r->space->task ? samples : from + r->space->task, g, memory);
+}
+
+static void add_partial(const run *r, const double *partial) {
+    double *g = r->space->g.at;
+    const size_t n = g_count(r);
+    for (size_t i = 0; i < n; i++) g[i] += partial[i];
+}
+
+/* What the threads of a stage have in common; the tasks go to whoever asks next. */
+typedef struct {
+    const run *r;
+    const pg_stage *stage;
+    pg_atomic_count next, worker;
+    size_t copy; /* doubles of a copy of G */
+} team;
+
+static void work(void *context) {
+    team *t = context;
+    const pg_space *space = t->r->space;
+    double *memory = space->blocks.at + pg_next(&t->worker) * space->thread_stride;
+    for (size_t task; (task = pg_next(&t->next)) < space->tasks;)
+        run_task(t->r, t->stage, task, t->stage->sinks ? space->partials.at + task * t->copy : space->g.at, memory);
+}
+
+static void run_with_threads(const run *r, const pg_stage *stage, int threads) {
+    const pg_space *space = r->space;
+    pg_thread others[MOST_THREADS];
+    team t = {.r = r, .stage = stage, .copy = (g_count(r) + PG_LANES - 1) / PG_LANES * PG_LANES};
+    int started = 0;
+    /* where no thread can be made, those that are there do the work */
+    while (started < threads - 1 && pg_thread_start(&others[started], work, &t) == 0) started++;
+    work(&t);
+    while (started > 0) pg_thread_join(&others[--started]);
+    if (stage->sinks)
+        for (size_t task = 0; task < space->tasks; task++) add_partial(r, space->partials.at + task * t.copy);
+}
+
+/* How many threads the stage gets, of so many that are allowed (0: what pays off). */
+static int threads_for(const pg_stage *stage, size_t samples, size_t tasks, int allowed) {
+    if (stage->lanes || tasks == 1 || allowed == 1 || allowed < 0) return 1;
+    size_t n = tasks < MOST_THREADS ? tasks : MOST_THREADS;
+    if (allowed > 0) return (size_t)allowed < n ? allowed : (int)n;
+    double worth = stage->work * (double)samples / WORTH_A_THREAD;
+    if (worth < 2.0) return 1;
+    size_t cores = (size_t)pg_cores();
+    if (cores < n) n = cores;
+    return worth < (double)n ? (int)worth : (int)n;
+}
+
+static void run_stage(const run *r, const pg_stage *stage, int allowed) {
+    pg_space *space = r->space;
+    if (stage->lanes) {
+        run_lanes(r, stage, 0, stage->lanes, space->g.at, space->blocks.at);
+        return;
+    }
+    int threads = threads_for(stage, r->call->samples, space->tasks, allowed);
+    if (threads > 1) {
+        run_with_threads(r, stage, threads);
+    } else if (space->tasks == 1 || !stage->sinks) {
+        for (size_t task = 0; task < space->tasks; task++) run_task(r, stage, task, space->g.at, space->blocks.at);
+    } else {
+        for (size_t task = 0; task < space->tasks; task++) {
+            run_task(r, stage, task, space->partials.at, space->blocks.at);
+            add_partial(r, space->partials.at);
+        }
+    }
+}
+
+/* ---- the call ---- */
+
+static int no_such(const pg_call *call, size_t row, size_t index) {
+    if (call->where) {
+        call->where[0] = row;
+        call->where[1] = index;
+    }
+    return PG_ERR_INDEX;
+}
+
+/* Rows and indices are copied as they are checked: the caller's arrays may change meanwhile. */
+static int check_rows(const pg_program *program, const pg_call *call, pg_space *space, size_t first_row) {
+    const size_t samples = call->samples;
+    if (call->order) {
+        for (size_t s = 0; s < samples; s++) {
+            const int64_t row = call->order[s];
+            if (row < 0 || (uint64_t)row >= call->rows) return no_such(call, s, program->indices);
+            space->order[s] = row;
+        }
+    } else if (program->arguments + program->indices > 0 &&
+               (first_row > call->rows || samples > call->rows - first_row)) {
+        return no_such(call, call->rows, program->indices);
+    }
+    for (size_t k = 0; k < program->indices; k++) {
+        uint32_t *to = space->indices + k * samples;
+        for (size_t s = 0; s < samples; s++) {
+            const size_t row = call->order ? (size_t)space->order[s] : first_row + s;
+            const int64_t index = call->indices[k][row];
+            if (index < 0 || index >= (int64_t)program->bounds[k]) return no_such(call, row, k);
+            to[s] = (uint32_t)index;
+        }
+    }
+    return PG_OK;
+}
+
+static double summed(const double *x, size_t n) {
+    double total = n ? x[0] : 0.0;
+    for (size_t i = 1; i < n; i++) total += x[i];
+    return total;
+}
+
+int pg_run_in(const pg_program *program, const pg_call *call, const pg_kernels *kernels, pg_space *space,
+              size_t first_row) {
+    const size_t samples = call->samples;
+    int threads = 1;
+    if (call->threads != 1)
+        for (size_t i = 0; i < program->stage_count; i++) {
+            int wanted = threads_for(&program->stages[i], samples, pg_task_count(samples), call->threads);
+            if (wanted > threads) threads = wanted;
+        }
+    if (pg_space_reserve(program, space, kernels, samples, threads) != PG_OK) return PG_ERR_NOMEM;
+    if (call->order || program->indices) {
+        if (pg_space_reserve_rows(program, space, samples, call->order != NULL) != PG_OK) return PG_ERR_NOMEM;
+    }
+    int status = check_rows(program, call, space, first_row);
+    if (status != PG_OK) return status;
+
+    const run r = {.program = program,
+                   .call = call,
+                   .kernels = kernels,
+                   .formulas = call->exact ? &pg_exact_formulas : &kernels->fast,
+                   .space = space,
+                   .order = call->order ? space->order : NULL,
+                   .first_row = first_row,
+                   .loss = program->loss && call->loss ? space->loss.at : NULL};
+    if (program->uses_gradient) memset(space->g.at, 0, g_count(&r) * sizeof(double));
+    for (size_t i = 0; i < program->stage_count; i++) run_stage(&r, &program->stages[i], call->threads);
+    if (call->loss) *call->loss = r.loss ? summed(r.loss, samples) : 0.0;
+    return PG_OK;
+}
+
+pg_result pg_program_run(pg_program *program, const pg_call *call) {
+    const pg_kernels *kernels = pg_current_kernels();
+    if (!kernels) return PG_ERR_ISA;
+    pg_space *space = pg_space_take(program);
+    if (!space) return PG_ERR_NOMEM;
+    if (program->parameters) memcpy(space->v.at, call->parameters, program->parameters * sizeof(double));
+    int status = pg_run_in(program, call, kernels, space, 0);
+    if (status == PG_OK && call->gradient && program->parameters)
+        memcpy(call->gradient, space->g.at, program->parameters * sizeof(double));
+    pg_space_give(program, space);
+    return status;
+}
