@@ -245,17 +245,17 @@ class _StageWriter:
         op = REST | OTHER["dense_down" if down else "dense"]
         if rows is not None and cols is not None:
             at = self.pooled([*rows, *cols, *starts])
-            self.emit(op, first, slot, len(cols), 0, 0, len(rows), at)
+            self.emit(op, first, slot, c=len(cols), width=len(rows), at=at)
             return
         for z, (row, start) in enumerate(zip(places, starts), first):
-            self.emit(op, z, slot, len(row), 0, 0, 1, self.pooled([0, *row, start]))
+            self.emit(op, z, slot, c=len(row), at=self.pooled([0, *row, start]))
 
     def outer(self, bundle: Bundle, first: int, operands: list[tuple[int, bool]]) -> None:
         (g, _), (x, _) = operands
         offsets = _offsets(bundle.rows)
         assert offsets is not None  # bundles.py saw to that
         rows, cols = offsets
-        self.emit(REST | OTHER["outer"], 0, g, x, len(cols), 0, len(rows), self.pooled([*rows, *cols]))
+        self.emit(REST | OTHER["outer"], 0, g, x, len(cols), width=len(rows), at=self.pooled([*rows, *cols]))
 
     def accumulate(self, bundle: Bundle, first: int, operands: list[tuple[int, bool]]) -> None:
         self.emit(REST | OTHER["accumulate"], 0, operands[0][0], width=len(bundle.rows), at=self.pooled(bundle.rows))
