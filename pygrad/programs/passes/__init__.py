@@ -9,6 +9,15 @@ may run depends on the derivatives that are still to be taken, for their order o
 
 from .common import common_subexpressions
 from .dead import dead_code
+from .fold import fold_constants
 from .gather import gather_products, gather_sums
+from .identities import drop_identities
 
-__all__ = ["common_subexpressions", "dead_code", "gather_products", "gather_sums"]
+__all__ = [
+    "common_subexpressions",
+    "dead_code",
+    "drop_identities",
+    "fold_constants",
+    "gather_products",
+    "gather_sums",
+]

@@ -26,7 +26,7 @@ def common_subexpressions(code: Code) -> Code:
         op, k = ops[i], ks[i]
         args = tuple(map(place, old))
         if op in _COMMUTATIVE and args[1] < args[0]:
-            key = (op, (args[1], args[0]), k)
+            key: tuple[Any, ...] = (op, args[::-1], k)
         elif type(k) is float:
             key = (op, args, k.hex())  # 0.0 == -0.0, but they are two
         else:

@@ -101,7 +101,7 @@ def gather_products(code: Code, shortest: int = 2) -> Code:
             x, y = args
             shared[i] = shared[x] & shared[y]
         else:
-            shared[i] = all([shared[a] for a in args])
+            shared[i] = all(map(shared.__getitem__, args))
         parts: tuple[int, ...] = ()  # products that become part of a chain here
         if op == "mul":
             to = user[i]
@@ -132,7 +132,7 @@ def gather_products(code: Code, shortest: int = 2) -> Code:
             start, parts = (-1, args) if args and args[0] in products else (args[0], args[1:]) if args else (-1, ())
         elif op == "pick" or op == "dpick":
             shared[i] = 0
-        if parts and all([part in products and not ended[part] for part in parts]):
+        if parts and all(part in products and not ended[part] for part in parts):
             operands: list[int] = []
             follows = True
             if start >= 0:
