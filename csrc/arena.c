@@ -419,6 +419,7 @@ static pg_id drop_list(pg_arena *arena, pg_list list, pg_id chain) {
 }
 
 static inline pg_id drop_operands(pg_arena *arena, const pg_node *node, pg_id chain) {
+    if (pg_is_leaf(node)) return chain;
     if (PG_UNLIKELY(pg_is_wide(node->op))) {
         arena->wide--;
         chain = drop_list(arena, node->a, chain);
@@ -469,7 +470,7 @@ void pg_become_leaf(pg_arena *arena, pg_id id) {
     pg_node *node = &arena->nodes[id];
     pg_id chain = drop_operands(arena, node, PG_NONE);
     node->op = PG_OP_LEAF;
-    node->a = node->b = PG_NONE;
+    pg_set_birth(arena, node);
     reclaim_chain(arena, chain);
 }
 

@@ -14,6 +14,8 @@
  *   - refs == (1 if the caller holds a handle) + (uses as an operand, or as a constant). 0: the slot is free,
  *     or in limbo.
  *   - An operand was alive when its node was made, and is held by it: the graph is acyclic.
+ *   - A leaf has no operands: its a and b are its birth, the number of leaves made before it and itself. 64 bits never
+ *     start anew, so births tell older leaves from newer ones although slots are used again. Node 0's is 0.
  *   - PG_MAX_NODES * 2 operands and PG_MAX_WORDS ids in lists cannot overflow the 32-bit refs.
  *   - The ids of an n-ary node stand in operand lists: sum, logsumexp, array and user: a; dot: a = weights and bias, b = inputs.
  */
@@ -79,7 +81,7 @@ typedef struct {
         double grad;
         pg_id next; /* while its release is under way */
     };
-    uint32_t a, b;  /* operands, or lists; a free slot: a is the next free one */
+    uint32_t a, b;  /* operands, or lists; of a leaf its birth; a free slot: a is the next free one */
     uint32_t refs;
     uint8_t op;
     uint8_t flags;
@@ -121,6 +123,7 @@ struct pg_arena {
     uint8_t unpinned; /* a pinned node lost a use since the binding last asked */
     uint8_t hooked_leaf; /* some leaf got a hook, ever: PG_LIST_LEAVES says nothing any more */
     uint64_t live;
+    uint64_t births; /* leaves made so far, ever */
     uint64_t wide;  /* n-ary nodes alive: each may need a second word of the sweep's stack */
     uint64_t hooks; /* nodes with PG_NODE_HOOK */
     pg_layer *layers;
@@ -230,8 +233,19 @@ static inline int pg_take_error(const pg_arena *arena) {
 
 static inline pg_id pg_leaf_node(pg_arena *arena, double data) {
     pg_id id = pg_take(arena);
-    if (PG_LIKELY(id != PG_NONE)) pg_fill(arena, id, PG_OP_LEAF, data, PG_NONE, PG_NONE, 0);
+    if (PG_UNLIKELY(id == PG_NONE)) return id;
+    uint64_t birth = ++arena->births;
+    pg_fill(arena, id, PG_OP_LEAF, data, (uint32_t)birth, (uint32_t)(birth >> 32), 0);
     return id;
+}
+
+static inline uint64_t pg_birth(const pg_node *leaf) { return (uint64_t)leaf->b << 32 | leaf->a; }
+
+/* Of a node that has just become a leaf. */
+static inline void pg_set_birth(pg_arena *arena, pg_node *leaf) {
+    uint64_t birth = ++arena->births;
+    leaf->a = (uint32_t)birth;
+    leaf->b = (uint32_t)(birth >> 32);
 }
 
 #endif

@@ -242,6 +242,7 @@ static pg_result restore_fixed(pg_arena *arena, int op, const pg_id *operands, s
     int flags = inherited_by_all(arena, operands, n);
     for (size_t i = 0; i < n; i++) arena->nodes[operands[i]].refs++;
     pg_fill(arena, id, op, data, n > 0 ? operands[0] : PG_NONE, n > 1 ? operands[1] : PG_NONE, flags);
+    if (op == PG_OP_LEAF) pg_set_birth(arena, &arena->nodes[id]);
     return pg_made(id, flags);
 }
 
@@ -379,6 +380,7 @@ pg_result pg_set_flags(pg_arena *arena, pg_id id, int set, int clear) {
         arena->hooks++;
         if (node->op == PG_OP_LEAF) { /* the search passes over leaves, and this one has a step to take */
             node->op = PG_OP_USER;
+            node->a = node->b = 0; /* no operands */
             arena->wide++;
             arena->hooked_leaf = 1;
         }
@@ -468,7 +470,7 @@ static void step_dot(pg_arena *arena, const pg_node *node) {
     for (uint32_t i = 0; i < n; i++) nodes[x[i]].grad += term_DOT_dy(g, nodes[w[i]].data, nodes[x[i]].data);
 }
 
-/* Adds a node's contributions to its operands' gradients, first operand first. ORDER OP: all from ops.h */
+/* Adds a computed node's contributions to its operands' gradients, first operand first. ORDER OP: all from ops.h */
 static inline void step(pg_arena *arena, const pg_node *node) {
     pg_node *nodes = arena->nodes;
     int op = node->op;
@@ -489,14 +491,14 @@ static inline void step(pg_arena *arena, const pg_node *node) {
     case PG_OP_##ID: nx->grad += (DX); ny->grad += (DY); break;
     switch (op) {
         PG_OP_TABLE(PG_SKIP_S, PG_STEP_U, PG_STEP_K, PG_STEP_B, PG_SKIP_N, PG_SKIP_R)
-    default: break; /* a leaf */
+    default: break;
     }
 }
 
 pg_result pg_step(pg_arena *arena, pg_id id) {
     enter(arena);
     if (!pg_alive(arena, id)) return leave(arena, PG_ERR_ID);
-    step(arena, &arena->nodes[id]);
+    if (!pg_is_leaf(&arena->nodes[id])) step(arena, &arena->nodes[id]);
     return leave(arena, PG_OK);
 }
 
@@ -686,13 +688,18 @@ void pg_sweep_give_back(pg_sweep *sweep) {
     }
 }
 
-int pg_sweep_order(pg_sweep *sweep) {
+int pg_sweep_order_of(pg_sweep *sweep, const pg_id *roots, size_t n) {
     int status = sweep_buffer(sweep);
     if (status != PG_OK) return status;
     pg_next_epoch(sweep->arena);
-    sweep->position = depth_first_order(sweep->arena, sweep->root, sweep->order, sweep->capacity);
+    sweep->position = 0;
+    for (size_t i = 0; i < n; i++) /* what is in the order is neither met again nor needs the rest of the buffer */
+        sweep->position += depth_first_order(sweep->arena, roots[i], sweep->order + sweep->position,
+                                             sweep->capacity - sweep->position);
     return PG_OK;
 }
+
+int pg_sweep_order(pg_sweep *sweep) { return pg_sweep_order_of(sweep, &sweep->root, 1); }
 
 static int sweep_begin(pg_sweep *sweep) {
     pg_arena *arena = sweep->arena;

@@ -142,6 +142,8 @@ struct pg_sweep {
 
 /* The nodes under the root that have a step to take: sets order, capacity, position. */
 int pg_sweep_order(pg_sweep *sweep);
+/* The same of several roots, one search after the other: what the first led to is not met again. */
+int pg_sweep_order_of(pg_sweep *sweep, const pg_id *roots, size_t n);
 /* Notes the gradients that the ordered steps may change: the root's and all operands'. Any other ordered node is one. */
 int pg_sweep_save(pg_sweep *sweep);
 /* What pg_sweep_order took, back to the arena. */

@@ -6,7 +6,7 @@
 pg_arena *arena;
 PyTypeObject *value_type;
 PyObject *as_data, *as_float, *operand_float, *op_error, *op_symbol, *bad_operand, *bad_hook, *as_children, *bad_init, *text,
-    *changed, *is_recording, *getitem, *conversion;
+    *changed, *is_recording, *getitem, *conversion, *looked, *is_tracing;
 PyObject *notes;
 PyObject *pins;
 

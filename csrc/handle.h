@@ -1,7 +1,7 @@
 /* handle.h: what the files of the native `Value` share: the handle itself, and the functions every operation runs through.
  *
  * Internal to the binding: handle.c (lifetime of handles, errors, numbers), value.c (the type and its operators),
- * value_array.c, value_nary.c, value_network.c, value_parameters.c, value_attributes.c, value_making.c. They alone include
+ * value_array.c, value_nary.c, value_network.c, value_parameters.c, value_attributes.c, value_making.c, value_listing.c. They alone include
  * Python.h (limited API, 3.10 on).
  * Together they do what pygrad/_handle.py does in Python, with the same results; what is rare, or the same on every
  * backend, is left to the Python functions that pg_python_install is given. Every function runs with the GIL held,
@@ -61,7 +61,7 @@ extern pg_arena *arena;
 extern PyTypeObject *value_type;
 /* From the Python side, see pygrad/_native.py. */
 extern PyObject *as_data, *as_float, *operand_float, *op_error, *op_symbol, *bad_operand, *bad_hook, *as_children, *bad_init,
-    *text, *changed, *is_recording, *getitem, *conversion;
+    *text, *changed, *is_recording, *getitem, *conversion, *looked, *is_tracing;
 /* {id: (label, op)} of the nodes that have one: alive as long as the node. */
 extern PyObject *notes;
 /* {id: handle} of the nodes whose handle must not die before their users. */
@@ -140,6 +140,16 @@ PG_INLINE void drop_node(pg_id id) {
 extern int suspended;
 int recorded(void);
 pg_result unrecorded(pg_result made);
+
+/* How many functions are being recorded for programs, in all threads (pygrad/_tracing.py). */
+extern int tracing;
+/* Whether this thread's is one of them; -1 on error. */
+int traced_here(void);
+int refuse(PyObject *value, const char *what);
+
+/* Before a number is looked at, or set: -1 with an error set where this thread records a function and must not. value:
+ * None for many at once; what: as said in the error. */
+PG_INLINE int refused(PyObject *value, const char *what) { return PG_UNLIKELY(tracing) && refuse(value, what) < 0; }
 
 /* The handle of a node just computed, which owns the count that came with it. */
 PG_INLINE PyObject *wrap_recorded(pg_result made) {
@@ -273,6 +283,11 @@ PyObject *value_state(PyObject *self, PyObject *unused);
 PyObject *value_restore(PyObject *unused, PyObject *args);
 PyObject *value_array_node(PyObject *unused, PyObject *const *args, Py_ssize_t count);
 PyObject *value_suspend(PyObject *unused, PyObject *count);
+PyObject *value_trace(PyObject *unused, PyObject *count);
+PyObject *value_births(PyObject *unused, PyObject *unused2);
+PyObject *value_depends(PyObject *self, PyObject *birth);
+PyObject *value_listing(PyObject *unused, PyObject *args);
+PyObject *get_holds_array(PyObject *self, void *unused);
 PyObject *value_accumulate(PyObject *self, PyObject *c);
 PyObject *value_sum(PyObject *unused, PyObject *values);
 PyObject *value_logsumexp(PyObject *unused, PyObject *values);

@@ -204,6 +204,38 @@ int pg_sweep_needs(pg_sweep *sweep, pg_id id);
 /* Writes at most capacity of the nodes that have yet to take their step, operands first; gives how many there are. */
 size_t pg_sweep_nodes(const pg_sweep *sweep, pg_id *ids, size_t capacity);
 
+/* ---- recording: a graph as arrays, for programs (pygrad/programs/record.py) ---- */
+
+/* The graph under some roots. Positions: first every leaf in it, in the order in which the search meets them as operands;
+ * then the computed nodes, operands first, in the order of pg_sweep_new's search from the first root, then from the second
+ * for what is new there, and so on. The operands of the node at position i are operands[starts[i]], ... up to starts[i + 1],
+ * as positions; those of a dot product are its bias, if it has one, then weight, input, weight, input, ... */
+typedef struct {
+    size_t leaves, nodes, roots; /* nodes: leaves and computed ones */
+    uint8_t *ops;                /* nodes codes */
+    uint8_t *flags;              /* nodes: PG_NODE_HOOK and PG_NODE_ARRAY of each */
+    uint64_t *starts;            /* nodes + 1 */
+    uint32_t *operands;
+    double *numbers;             /* nodes: a leaf's data, the constant k of a PG_KIND_CONSTANT op, else 0 */
+    uint64_t *births;            /* leaves: see pg_births */
+    pg_id *ids;                  /* nodes */
+    uint32_t *root_at;           /* roots */
+} pg_listing;
+
+/* NULL with *status PG_ERR_NOMEM or PG_ERR_ID. Holds no counts: the ids in it are those of this moment. */
+pg_listing *pg_listing_new(pg_arena *arena, const pg_id *roots, size_t n, int *status);
+/* NULL is ignored. */
+void pg_listing_free(pg_listing *listing);
+/* How many leaves were ever made in this arena. Each has the number it was made as, its birth; a leaf that was a computed
+ * node (pg_forget) the number of when it became one. */
+uint64_t pg_births(pg_arena *arena);
+/* 1 if the node is computed from a leaf born no later than that, or is one, or if a user-defined op without operands is in
+ * its graph; else 0. PG_ERR_ID, PG_ERR_NOMEM. */
+pg_result pg_depends(pg_arena *arena, pg_id id, uint64_t birth);
+/* As pg_unary, pg_constant (number is k), pg_binary, with y PG_NONE pg_binary_right, with x PG_NONE pg_binary_left; but an
+ * op that has no finite value, where those fail, has what IEEE 754 says: inf or nan. */
+pg_result pg_ieee(pg_arena *arena, int op, pg_id x, pg_id y, double number);
+
 /* ---- parameters: many nodes at once ----
  *
  * ids: n ids, each of them once. All are looked at before anything is done: PG_ERR_ID if one names no live node,

@@ -24,11 +24,23 @@ static PyObject *of_array_and_number(int op, PyObject *x, double number, int lef
     return result;
 }
 
+/* While a function is recorded, of operands for which the op has no value: inf or nan. Arguments as failed's. */
+static PyObject *without_error(int op, PyObject *x, PyObject *y, double number, int left) {
+    pg_id known = ID(x), other = y ? ID(y) : PG_NONE;
+    pg_result made = left ? pg_ieee(arena, op, other, known, number) : pg_ieee(arena, op, known, other, number);
+    return made >= 0 ? wrap(made) : raise_status((int)made, op, 0.0, 0.0);
+}
+
 /* y NULL: a number, or for a unary op (given) nothing. */
 static PyObject *failed(pg_result status, int op, PyObject *x, PyObject *y, double number, int left) {
     if (status == PG_ERR_ARRAY) {
         int alone = pg_op_describe(op)->kind == PG_KIND_UNARY;
         return y || alone ? of_array(op, x, y) : of_array_and_number(op, x, number, left);
+    }
+    if (PG_UNLIKELY(tracing) && status <= PG_ERR_ZERO_DIVISION && status >= PG_ERR_COMPLEX) {
+        int here = traced_here();
+        if (here < 0) return NULL;
+        if (here) return without_error(op, x, y, number, left);
     }
     double dx = x ? NODE(x)->data : 0.0, dy = y ? NODE(y)->data : number;
     return left ? raise_status((int)status, op, dy, dx) : raise_status((int)status, op, dx, dy);
@@ -103,6 +115,7 @@ static PyObject *slot_neg(PyObject *x) { return unary(PG_OP_NEG, x); }
 static PyObject *slot_abs(PyObject *x) { return unary(PG_OP_ABS, x); }
 
 static PyObject *slot_float(PyObject *x) {
+    if (refused(x, "float()")) return NULL;
     return PG_UNLIKELY(holds_array(x)) ? call_arrays(F_NO_FLOAT, x, NULL, NULL) : PyFloat_FromDouble(NODE(x)->data);
 }
 
@@ -167,6 +180,7 @@ static int call_hook(pg_id id, sweep_log *log, pg_sweep *sweep) {
 static PyObject *value_backward(PyObject *self, PyObject *unused) {
     (void)unused;
     int status;
+    if (refused(Py_None, "backward()")) return NULL;
     pg_sweep *sweep = pg_sweep_new(arena, ID(self), &status);
     if (!sweep) return raise_status(status, PG_OP_LEAF, 0.0, 0.0);
     sweep_log log = {.count = 0};
@@ -216,6 +230,7 @@ static PyObject *value_gradients(PyObject *unused, PyObject *args) {
     (void)unused;
     PyObject *root, *seed, *inputs, *grads = NULL;
     if (!PyArg_ParseTuple(args, "O!OO!:_gradients", value_type, &root, &seed, &PyTuple_Type, &inputs)) return NULL;
+    if (refused(Py_None, "a derivative")) return NULL;
     unsigned char *used = PyMem_Malloc((size_t)PyTuple_Size(inputs) + 1);
     if (!used) return PyErr_NoMemory();
     sweep_log log = {.towards = sweep_towards(root, inputs, used)};
@@ -282,6 +297,10 @@ static PyObject *value_trim(PyObject *unused, PyObject *unused2) {
 }
 
 static PyObject *value_repr(PyObject *self) {
+    if (PG_UNLIKELY(tracing)) {
+        int here = traced_here();
+        if (here != 0) return here < 0 ? NULL : PyUnicode_FromString("Value(recorded)");
+    }
     if (PG_UNLIKELY(holds_array(self))) return call_arrays(F_SHOWN, self, NULL, NULL);
     PyObject *data = PyFloat_FromDouble(NODE(self)->data), *grad = PyFloat_FromDouble(NODE(self)->grad);
     PyObject *repr = data && grad ? PyUnicode_FromFormat("Value(data=%R, grad=%R)", data, grad) : NULL;
@@ -301,6 +320,7 @@ static PyObject *value_compare(PyObject *self, PyObject *other, int comparison) 
     double y;
     int known = comparison != Py_EQ && comparison != Py_NE;
     if (known) {
+        if (refused(self, "a comparison") || (is_value(other) && refused(other, "a comparison"))) return NULL;
         if (PG_UNLIKELY(holds_array(self) || (is_value(other) && holds_array(other)))) {
             PyObject *code = PyLong_FromLong(comparison);
             PyObject *result = code ? call_arrays(F_COMPARE, self, other, code) : NULL;
@@ -366,6 +386,10 @@ static PyMethodDef methods[] = {
     {"_trim", value_trim, METH_NOARGS | METH_STATIC, NULL},
     {"_array_node", (PyCFunction)(void (*)(void))value_array_node, METH_FASTCALL | METH_STATIC, NULL},
     {"_accumulate", value_accumulate, METH_O, NULL},
+    {"_trace", value_trace, METH_O | METH_STATIC, NULL},
+    {"_births", value_births, METH_NOARGS | METH_STATIC, NULL},
+    {"_depends", value_depends, METH_O, NULL},
+    {"_listing", value_listing, METH_VARARGS | METH_STATIC, NULL},
     {"_suspend", value_suspend, METH_O | METH_STATIC, NULL},
     {NULL, NULL, 0, NULL}};
 
@@ -420,6 +444,8 @@ static int install(PyObject *module) {
                   {"as_children", &as_children},
                   {"bad_init", &bad_init},
                   {"text", &text},
+                  {"looked", &looked},
+                  {"is_tracing", &is_tracing},
                   {"changed", &changed}};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         if (!*wanted[i].where && !(*wanted[i].where = PyObject_GetAttrString(module, wanted[i].name))) return -1;

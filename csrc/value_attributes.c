@@ -36,12 +36,14 @@ static int no_delete(PyObject *given, const char *what) {
 
 static PyObject *get_data(PyObject *self, void *unused) {
     (void)unused;
+    if (refused(self, ".data")) return NULL;
     if (PG_UNLIKELY(holds_array(self))) return array_data((handle *)self);
     return PyFloat_FromDouble(NODE(self)->data);
 }
 
 static PyObject *get_grad(PyObject *self, void *unused) {
     (void)unused;
+    if (refused(self, ".grad")) return NULL;
     if (PG_UNLIKELY(holds_array(self))) return array_grad((handle *)self);
     return PyFloat_FromDouble(NODE(self)->grad);
 }
@@ -49,7 +51,7 @@ static PyObject *get_grad(PyObject *self, void *unused) {
 static int set_data(PyObject *self, PyObject *given, void *unused) {
     (void)unused;
     double number;
-    if (no_delete(given, "data") < 0) return -1;
+    if (no_delete(given, "data") < 0 || refused(Py_None, "setting .data")) return -1;
     if (PG_UNLIKELY(holds_array(self))) return set_array((handle *)self, given, 0);
     if (to_double(given, "data", &number) < 0) return -1;
     NODE(self)->data = number;
@@ -59,7 +61,7 @@ static int set_data(PyObject *self, PyObject *given, void *unused) {
 static int set_grad(PyObject *self, PyObject *given, void *unused) {
     (void)unused;
     double number;
-    if (no_delete(given, "grad") < 0) return -1;
+    if (no_delete(given, "grad") < 0 || refused(Py_None, "setting .grad")) return -1;
     if (PG_UNLIKELY(holds_array(self))) return set_array((handle *)self, given, 1);
     if (to_double(given, "grad", &number) < 0) return -1;
     NODE(self)->grad = number;
@@ -150,6 +152,7 @@ static int pin(handle *self) {
 static int set_backward(PyObject *object, PyObject *given, void *unused) {
     (void)unused;
     handle *self = (handle *)object;
+    if (refused(Py_None, "setting _backward")) return -1;
     if (given && !PyCallable_Check(given)) return raise_error(PyObject_CallFunction(bad_hook, "O", given)) ? 0 : -1;
     if (!given && !self->traced) return 0; /* no hook to take away */
     if (given && arena->nodes[self->id].op == PG_OP_LEAF) { /* within no_grad() a leaf remains one */
@@ -180,6 +183,7 @@ PyGetSetDef value_getset[] = {
      "The gradient of the last root, accumulated by backward(): a float, or an array of data's shape and dtype.", NULL},
     {"_raw_grad", get_raw_grad, NULL, NULL, NULL},
     {"_record", get_record, NULL, NULL, NULL},
+    {"_holds_array", get_holds_array, NULL, NULL, NULL},
     {"__array__", get_conversion, NULL, NULL, NULL},
     {"label", get_label, set_label, "A name for pictures; kept as long as the node lives.", NULL},
     {"operands", get_operands, NULL, "The operands, left to right.", NULL},

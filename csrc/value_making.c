@@ -40,6 +40,7 @@ static void replace_node(handle *self, pg_id id) {
 
 /* __init__ of a leaf: the handle's node, which __new__ made one. */
 static int init_leaf(handle *self, double data) {
+    if (PG_UNLIKELY(self->initialised) && refused(Py_None, "setting .data")) return -1;
     if (PG_UNLIKELY(holds_array((PyObject *)self))) init_number(self);
     pg_node *node = &arena->nodes[self->id];
     node->data = data;

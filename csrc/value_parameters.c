@@ -36,6 +36,7 @@ PyObject *value_ids(PyObject *unused, PyObject *values) {
 
 /* 0, or -1 with an error set. The ids may be of no node: the functions of pygrad.h look at them. */
 static int token_ids(PyObject *token, const pg_id **ids, size_t *n) {
+    if (refused(Py_None, "many parameters at once")) return -1;
     if (PyBytes_Check(token) && (size_t)PyBytes_Size(token) % sizeof **ids == 0) {
         *ids = (const pg_id *)(const void *)PyBytes_AsString(token);
         *n = (size_t)PyBytes_Size(token) / sizeof **ids;

@@ -81,7 +81,7 @@ _OF_DATA = {
 def ufunc(value: Any, function: Any, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Any:
     """Value.__array_ufunc__; value: the first Value among the inputs."""
     if method == "__call__" and not options:  # the usual cases, quickly
-        if type(value.data) is not float:
+        if value._holds_array:
             if function in _UFUNCS:
                 return _UFUNCS[function][0](*inputs)
         elif len(inputs) == 2:
@@ -104,7 +104,7 @@ def ufunc(value: Any, function: Any, method: str, inputs: Sequence[Any], options
 
 
 def _is_array_value(x: Any) -> bool:
-    return is_value(x) and type(x.data) is not float
+    return is_value(x) and x._holds_array
 
 
 def _scalar(x: Any, value_type: Any) -> Any:

@@ -35,7 +35,7 @@ def _lists_operands(self: Any, x: Any) -> bool:
 
 def _names_axes(self: Any, x: Any) -> bool:
     """Whether x says along which axes to reduce; it lists operands otherwise. Of a scalar Value a list always does."""
-    if type(x) is tuple or (type(x) is list and x and type(self.data) is not float):
+    if type(x) is tuple or (type(x) is list and x and self._holds_array):
         return all(_is_axis(item) for item in x)
     return _is_axis(x)
 
@@ -75,14 +75,15 @@ class ArraySurface:
 
         @property
         def data(self) -> Any: ...
+        @property
+        def _holds_array(self) -> bool: ...
 
     # ---- shape ----
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The lengths of the axes; () for a scalar Value."""
-        data = self.data
-        shape: tuple[int, ...] = () if type(data) is float else data.shape
+        shape: tuple[int, ...] = self.data.shape if self._holds_array else ()
         return shape
 
     @property
@@ -93,31 +94,28 @@ class ArraySurface:
     @property
     def size(self) -> int:
         """How many numbers it holds; 1 for a scalar Value."""
-        data = self.data
-        return 1 if type(data) is float else data.size
+        return self.data.size if self._holds_array else 1
 
     @property
     def dtype(self) -> Any:
         """NumPy's dtype of an array Value: float64 or float32. A scalar Value has none, or np.mean of an object array
         of Values would make a plain number of its result."""
-        data = self.data
-        if type(data) is float:
+        if not self._holds_array:
             raise AttributeError("a scalar Value has no dtype: it holds a Python float")
-        return data.dtype
+        return self.data.dtype
 
     @property
     def T(self) -> Any:
         """With the axes in reverse order."""
-        data = self.data
-        if type(data) is float:
+        if not self._holds_array:
             return self
-        return arrays.apply("transpose", (self,), (1, 0) if data.ndim == 2 else tuple(range(data.ndim - 1, -1, -1)))
+        ndim = self.data.ndim
+        return arrays.apply("transpose", (self,), (1, 0) if ndim == 2 else tuple(range(ndim - 1, -1, -1)))
 
     def __len__(self) -> int:
-        data = self.data
-        if type(data) is float:
+        if not self._holds_array:
             raise TypeError("len() of a scalar Value: it has no axes")
-        return len(data)
+        return len(self.data)
 
     def __bool__(self) -> bool:
         return True  # as micrograd; without this, len() would be asked
@@ -134,19 +132,17 @@ class ArraySurface:
         raise _no_change_in_place()
 
     def __iter__(self) -> Iterator[Any]:
-        data = self.data
-        if type(data) is float:
+        if not self._holds_array:
             raise TypeError("iteration over a scalar Value: it has no axes")
-        return (self[i] for i in range(len(data)))
+        return (self[i] for i in range(len(self.data)))
 
     def __reversed__(self) -> Iterator[Any]:
         return (self[i] for i in reversed(range(len(self))))
 
     def __contains__(self, x: Any) -> bool:
-        data = self.data
-        if type(data) is float:
+        if not self._holds_array:
             raise TypeError("a scalar Value contains nothing: it has no axes")
-        return (x.data if _checks.is_value(x) else x) in data
+        return (x.data if _checks.is_value(x) else x) in self.data
 
     def item(self, *index: Any) -> float:
         """The number it holds, as a Python float; of several the one at an index. Raises ValueError without one."""
@@ -157,12 +153,12 @@ class ArraySurface:
     # ---- products ----
 
     def __matmul__(self, other: Any) -> Any:
-        if type(self.data) is float and not _is_array(other):
+        if not self._holds_array and not _is_array(other):
             return NotImplemented
         return arrays.binary("matmul", self, other)
 
     def __rmatmul__(self, other: Any) -> Any:
-        return NotImplemented if type(self.data) is float else arrays.binary("matmul", other, self)
+        return arrays.binary("matmul", other, self) if self._holds_array else NotImplemented
 
     # On the class these are ops of many operands; see _ClassOrInstance.
     sum = _ClassOrInstance("_sum", _sum)
@@ -251,7 +247,7 @@ class ArraySurface:
     def __array__(self) -> Any:
         """Of an array Value, a function that raises TypeError: the graph would be lost. A scalar Value has none, so
         that np.array([v]) is an object array."""
-        if type(self.data) is float:
+        if not self._holds_array:
             raise AttributeError("a scalar Value has no __array__")
         return array_protocols.refuse_conversion
 
@@ -264,7 +260,7 @@ def _no_change_in_place() -> TypeError:
 
 
 def _is_array(x: Any) -> bool:
-    return _checks.is_value(x) and type(x.data) is not float
+    return _checks.is_value(x) and x._holds_array
 
 
 # What the native handle takes from here: all but what it has in C.

@@ -18,12 +18,12 @@ HEADERS = [
 ]  # fmt: skip
 LIBRARY = [
     "arena.c", "formulas_exact.c", "graph.c", "kernels.c", "kernels_avx2.c", "kernels_avx512.c", "kernels_baseline.c",
-    "layers.c", "optim.c", "program_check.c", "program_isa.c", "program_run.c", "program_space.c", "towards.c",
-    "training.c",
+    "layers.c", "listing.c", "optim.c", "program_check.c", "program_isa.c", "program_run.c", "program_space.c",
+    "towards.c", "training.c",
 ]  # fmt: skip
 BINDING = [
-    "handle.c", "value.c", "value_array.c", "value_attributes.c", "value_making.c", "value_nary.c", "value_network.c",
-    "value_parameters.c",
+    "handle.c", "value.c", "value_array.c", "value_attributes.c", "value_listing.c", "value_making.c", "value_nary.c",
+    "value_network.c", "value_parameters.c",
 ]  # fmt: skip
 
 # the binding needs CPython's limited API, which free-threaded CPython and PyPy do not have

@@ -37,7 +37,7 @@ def is_value(x: object) -> bool:
 
 def is_array_value(x: Any) -> bool:
     """Whether x is a Value, of whichever backend, that holds an array."""
-    return is_value(x) and type(x.data) is not float
+    return is_value(x) and x._holds_array
 
 
 def _is_number(x: object) -> bool:

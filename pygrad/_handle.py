@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
-from . import _checks, recording
+from . import _checks, _listing, _tracing, recording
 from ._ffi import NO_NODE, OP_CODES, OP_KINDS, OP_NAMES, RESULT_TRACED, ffi, lib
 from ._ffi import raise_if as _raise_if
 from ._handle_updates import Updates
@@ -192,6 +192,11 @@ def _raise(status: int, op: str, x: float, y: float) -> Any:
     raise _checks.op_error(op, status, x, y)
 
 
+def _has_no_value(status: int) -> bool:
+    """Whether an op failed for the numbers of its operands."""
+    return bool(lib.PG_ERR_COMPLEX <= status <= lib.PG_ERR_ZERO_DIVISION)
+
+
 def _array_of(v: Any) -> _Traced | None:
     """What holds the array, of an array Value."""
     traced: _Traced | None = getattr(v, "_traced", None)
@@ -270,6 +275,8 @@ class Value(Surface, Updates):
             self._note(label, symbol)
 
     def _init_again(self, number: float, computed: bool, is_array: bool) -> None:
+        if _tracing.active:
+            _tracing.looked(None, "setting .data")
         if computed or OP_NAMES[lib.pg_op(_arena, self._id)] != "leaf":
             raise _checks.bad_init()
         held = _array_of(self)
@@ -287,6 +294,8 @@ class Value(Surface, Updates):
     @property
     def data(self) -> Any:
         """The number, a float; or the array. What is assigned to an array Value is kept, not copied."""
+        if _tracing.active:
+            _tracing.looked(self, ".data")
         number = lib.pg_data(_arena, self._id)
         if number == number:
             return number
@@ -295,6 +304,8 @@ class Value(Surface, Updates):
 
     @data.setter
     def data(self, x: Any) -> None:
+        if _tracing.active:
+            _tracing.looked(None, "setting .data")
         held = _array_of(self)
         if held:
             held.data = arrays.replacement(x, held.data, "data")
@@ -304,6 +315,8 @@ class Value(Surface, Updates):
     @property
     def grad(self) -> Any:
         """The gradient of the last root, accumulated by backward(): a float, or an array of data's shape and dtype."""
+        if _tracing.active:
+            _tracing.looked(self, ".grad")
         number = lib.pg_grad(_arena, self._id)
         if number == number:
             return number
@@ -317,12 +330,18 @@ class Value(Surface, Updates):
 
     @grad.setter
     def grad(self, x: Any) -> None:
+        if _tracing.active:
+            _tracing.looked(None, "setting .grad")
         held = _array_of(self)
         if held:
             held.grad = arrays.replacement(x, held.data, "grad")
             held.shared = False
         else:
             lib.pg_set_grad(_arena, self._id, _checks.as_float(x, "grad"))
+
+    @property
+    def _holds_array(self) -> bool:
+        return _array_of(self) is not None
 
     @property
     def _raw_grad(self) -> Any:
@@ -392,6 +411,10 @@ class Value(Surface, Updates):
 
     def _failed(self, status: int, name: str, other: Any = None) -> Any:
         """Where C made no node: an array's, or what the op raises. other: a Value or number, if there is one."""
+        if _tracing.active and _has_no_value(status) and _tracing.here():
+            y_id = other._id if isinstance(other, Value) else NO_NODE
+            number = 0.0 if other is None or y_id else other
+            return _wrap(_raise_if(lib.pg_ieee(_arena, OP_CODES[name], self._id, y_id, number)))
         if status != lib.PG_ERR_ARRAY:
             y = 0.0 if other is None else other.data if isinstance(other, Value) else float(other)
             return _raise(status, name, self.data, y)
@@ -425,6 +448,8 @@ class Value(Surface, Updates):
         made = lib.pg_binary_left(_arena, OP_CODES[name], x, self._id)
         if made == lib.PG_ERR_ARRAY:
             return arrays.binary(name, x, self)
+        if _tracing.active and _has_no_value(made) and _tracing.here():
+            made = _raise_if(lib.pg_ieee(_arena, OP_CODES[name], NO_NODE, self._id, x))
         return _wrap(made) if made >= 0 else _raise(made, name, x, self.data)
 
     def _power(self, other: Any) -> Any:
@@ -436,6 +461,8 @@ class Value(Surface, Updates):
         return self._with_constant("pow_const", k)
 
     def _compare(self, other: Any, order: Callable[[Any, Any], Any]) -> Any:
+        if _tracing.active:
+            _tracing.compared(self, other)
         if _array_of(self) or _array_of(other):
             return arrays.compare(self, other, order)
         y = other.data if isinstance(other, Value) else _checks.operand_float(other, Value)
@@ -561,6 +588,8 @@ class Value(Surface, Updates):
 
     @_backward.setter
     def _backward(self, hook: Callable[[], object]) -> None:
+        if _tracing.active:
+            _tracing.looked(None, "setting _backward")
         if not callable(hook):
             raise _checks.bad_hook(hook)
         if recording.suspended and not recording.active() and lib.pg_op(_arena, self._id) == OP_CODES["leaf"]:
@@ -589,6 +618,8 @@ class Value(Surface, Updates):
 
         Of an array Value every entry's is set: the gradients are those of the sum of its entries.
         """
+        if _tracing.active:
+            _tracing.looked(None, "backward()")
         status = ffi.new("int *")
         sweep = lib.pg_sweep_new(_arena, self._id, status)
         if sweep == ffi.NULL:
@@ -626,6 +657,8 @@ class Value(Surface, Updates):
     def _gradients(root: Value, seed: Any, inputs: tuple[Value, ...]) -> list[Any]:
         """The derivatives of root by nodes, times seed: a float, or an array of its own; None if it does not depend on
         that one. Changes no gradient, but while it runs, and so do closures then."""
+        if _tracing.active:
+            _tracing.looked(None, "a derivative")
         status, used = ffi.new("int *"), ffi.new("unsigned char[]", len(inputs) + 1)
         sweep = lib.pg_sweep_towards(_arena, root._id, [x._id for x in inputs], len(inputs), used, status)
         if sweep == ffi.NULL:
@@ -678,10 +711,31 @@ class Value(Surface, Updates):
     # ---- the rest of the object ----
 
     def __repr__(self) -> str:
+        if _tracing.active and _tracing.here():
+            return "Value(recorded)"
         if _array_of(self):
             text: str = arrays.shown(self)
             return text
         return f"Value(data={self.data!r}, grad={self.grad!r})"
+
+    @staticmethod
+    def _births() -> int:
+        births: int = lib.pg_births(_arena)
+        return births
+
+    def _depends(self, birth: int) -> bool:
+        return _raise_if(lib.pg_depends(_arena, self._id, birth)) == 1
+
+    @staticmethod
+    def _listing(roots: list[Value], birth: int) -> _listing.Packed:
+        status = ffi.new("int *")
+        listing = lib.pg_listing_new(_arena, [v._id for v in roots], len(roots), status)
+        if listing == ffi.NULL:
+            _raise_if(status[0])
+        try:
+            return _packed_listing(listing, birth)
+        finally:
+            lib.pg_listing_free(listing)
 
     def _state(self) -> tuple[str, float, bool]:
         record = self._record
@@ -729,6 +783,28 @@ class Value(Surface, Updates):
 
 
 Value._plain = Value
+
+
+def _packed_listing(listing: Any, birth: int) -> _listing.Packed:
+    leaves, nodes = listing.leaves, listing.nodes
+    starts = bytes(ffi.buffer(listing.starts, 8 * (nodes + 1)))
+    ops, flags = bytes(ffi.buffer(listing.ops, nodes)), bytes(ffi.buffer(listing.flags, nodes))
+    births = bytes(ffi.buffer(listing.births, 8 * leaves))
+    named = [i for i, born in enumerate(memoryview(births).cast("Q")) if born <= birth]
+    foreign = (OP_CODES["user"], OP_CODES["array"])
+    named += [i for i in range(nodes) if flags[i] or (i >= leaves and ops[i] in foreign)]
+    return (
+        leaves,
+        ops,
+        flags,
+        starts,
+        bytes(ffi.buffer(listing.operands, 4 * listing.starts[nodes])),
+        bytes(ffi.buffer(listing.numbers, 8 * nodes)),
+        births,
+        bytes(ffi.buffer(listing.root_at, 4 * listing.roots)),
+        {i: _handle_of(listing.ids[i]) for i in named},
+    )
+
 
 Layer = tuple[list[Value], int, int, str, float]
 """nout rows of nin weights and the bias, one after the other; nin; nout; the activation; its constant."""

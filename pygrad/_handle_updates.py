@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from . import _updates
+from . import _tracing, _updates
 from ._ffi import ffi, lib, raise_if
 
 _RULE_CODES: dict[str, int] = {}
@@ -22,6 +22,8 @@ _DOUBLES = ffi.typeof("double[]")
 
 
 def _count(token: Any) -> int:
+    if _tracing.active:
+        _tracing.looked(None, "many parameters at once")
     if not isinstance(token, ffi.CData) or ffi.typeof(token) is not _TOKEN:
         raise _updates.bad_token()
     return len(token)

@@ -86,7 +86,7 @@ def regular_shape(x: Any) -> tuple[int, ...] | None:
     """The shape of nested lists whose innermost items are scalar Values: () for one itself. None if they are ragged or
     hold anything else, an array Value too."""
     if is_value(x):
-        return () if type(x.data) is float else None
+        return None if x._holds_array else ()
     if _is_object_array(x):
         x = x.tolist()
     if not isinstance(x, (list, tuple)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from . import _array_surface, _surface, backends, recording
+from . import _array_surface, _surface, _tracing, backends, recording
 from ._checks import (
     as_children,
     as_data,
@@ -21,6 +21,8 @@ from ._checks import (
 from ._ffi import lib
 from ._lazy import arrays
 from ._prepared import changed
+from ._tracing import here as is_tracing
+from ._tracing import looked
 from .recording import active as is_recording
 
 __all__ = [
@@ -36,6 +38,8 @@ __all__ = [
     "conversion",
     "getitem",
     "is_recording",
+    "is_tracing",
+    "looked",
     "op_error",
     "op_symbol",
     "operand_float",
@@ -56,6 +60,8 @@ def _install() -> None:
         raise ImportError("the native handle could not be installed; the cause was printed above")
     recording.listeners.append(Value._suspend)
     Value._suspend(recording.suspended)  # it may be loaded within no_grad()
+    _tracing.listeners.append(Value._trace)
+    Value._trace(_tracing.active)
     Value._pygrad_backend = "c"
     Value._plain = Value
     Value.__name__ = "Value"  # in errors too; its __module__ stays pygrad.engine

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import _checks, backends, functions
+from . import _checks, _tracing, backends, functions
 from ._checks import is_value
 from ._lazy import array_functions
 from ._module import Module
@@ -23,7 +23,7 @@ def _is_numbers(x: Any) -> bool:
 
 def _is_array(x: Any) -> bool:
     """Whether x is an array: of plain numbers, or an array Value."""
-    return type(x.data) is not float if is_value(x) else _is_numbers(x)
+    return bool(x._holds_array) if is_value(x) else _is_numbers(x)
 
 
 # ---- activations ----
@@ -161,6 +161,11 @@ class Dropout(Module):
     def __call__(self, x: Any) -> Any:
         if not self.training or self.p == 0.0:
             return x
+        if _tracing.here():
+            raise _tracing.error(
+                f"{self!r} in training mode draws random numbers, which a program would repeat for every sample: call "
+                f"eval() on the model before it is compiled"
+            )
         if is_value(x) or _is_numbers(x):
             return self._dropped(x)
         return [self._dropped(v) for v in x]

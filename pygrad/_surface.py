@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import _graph
+from . import _graph, _tracing
 from ._array_surface import ArraySurface
 from ._lazy import arrays
 
@@ -187,6 +187,8 @@ class Surface(ArraySurface):
     # ---- the rest of the object ----
 
     def __float__(self) -> float:
+        if _tracing.active:
+            _tracing.looked(self, "float()")
         data = self.data
         number: float = data if type(data) is float else arrays.no_float(self)
         return number
@@ -204,6 +206,8 @@ class Surface(ArraySurface):
         return self._compare(other, operator.ge)
 
     def __format__(self, spec: str) -> str:
+        if _tracing.active:
+            _tracing.looked(self, "a text")
         if not spec:
             return str(self)
         data = self.data

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from . import _ieee
+from . import _ieee, _tracing
 
 State = list[Any]
 """What the optimiser remembers of one parameter. A rule puts new numbers, or new arrays, in their places."""
@@ -190,6 +190,8 @@ class Updates:
 
     @classmethod
     def _values(cls, token: Any) -> tuple[Any, ...]:
+        if _tracing.active:
+            _tracing.looked(None, "many parameters at once")
         if not isinstance(token, tuple) or not all(isinstance(v, cls) for v in token):
             raise bad_token()
         if any(type(v._value) is not float for v in token):

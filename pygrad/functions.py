@@ -6,10 +6,11 @@ No formulas: those of plain numbers are the op table's. The functions that only 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from . import _checks, backends
+from . import _checks, _tracing, backends
 from ._lazy import array_functions
 from .ops import OPS, evaluate
 
@@ -218,3 +219,34 @@ def dot(weights: Any, inputs: Any, bias: Any = None) -> Any:
     w, x = list(weights), list(inputs)
     operands = [*w, *x, bias]
     return _result(_engine_of(operands)._dot(w, x, bias), operands)
+
+
+def pick(values: Sequence[Any], index: Any) -> Any:
+    """values[index], index an integer from 0 on, or a whole number in a float or Value.
+
+    In a function that pygrad.compile records, index may be one of its arguments: then each sample picks by its own.
+
+    Raises IndexError naming the index and the length where it is out of range, TypeError for one that is not whole.
+    """
+    if _tracing.is_variable(index):
+        return _recorded_pick(values, index)
+    i = _checks.as_class(index.data if _checks.is_value(index) else index, "pick: the index")
+    count = len(values)
+    if not 0 <= i < count:
+        raise IndexError(f"pick: the index is {i}, but there are {count} values, counted from 0")
+    return values[i]
+
+
+def _recorded_pick(values: Iterable[Any], index: Any) -> Any:
+    """A node that record() makes the instruction of; the index is its last operand."""
+    trace = _tracing.current()
+    assert trace is not None
+    column = trace.columns.get(id(index))
+    if column is None:
+        raise _tracing.error("the index of pick must be an argument of the recorded function, as it is, or an int")
+    operands = trace.value_type._as_operands("pick", values)
+    if not operands:
+        raise IndexError("pick: there are no values to pick from")
+    node = trace.value_type(math.nan, (*operands, index), "pick")
+    trace.picks[id(node)] = node, column
+    return node

@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from . import _checks, functions
+from . import _checks, _tracing, functions
 from ._checks import as_class, is_value
 from ._lazy import array_functions, array_losses
 
@@ -119,7 +119,9 @@ def target_number(target: Any, what: str) -> float:
     return _checks.as_float(target.data if is_value(target) else target, f"{what}: a target")
 
 
-def _probability(target: Any, what: str) -> float:
+def _probability(target: Any, what: str) -> Any:
+    if _tracing.is_variable(target):
+        return target
     number = target_number(target, what)
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"{what}: a target must be between 0 and 1, not {number!r} (labels -1 and 1: hinge)")
@@ -148,12 +150,14 @@ def binary_cross_entropy(outputs: Any, targets: Any, *, reduction: str = "mean",
         return array_losses.binary_cross_entropy(batch, targets, reduction, axis, LEAST_PROBABILITY)
     terms: list[Any] = []
     for p, target in _paired(outputs, targets, "binary_cross_entropy"):
-        check_probability(p.data if is_value(p) else p)
         y = _probability(target, "binary_cross_entropy")
+        recorded = is_value(y)
+        if not _tracing.is_variable(p):
+            check_probability(p.data if is_value(p) else p)
         parts = []
-        if y != 0.0:
+        if recorded or y != 0.0:
             parts.append(functions.log(functions.maximum(p, LEAST_PROBABILITY)) * -y)
-        if y != 1.0:
+        if recorded or y != 1.0:
             parts.append(functions.log(functions.maximum(1.0 - p, LEAST_PROBABILITY)) * -(1.0 - y))
         terms.append(parts[0] if len(parts) == 1 else parts[0] + parts[1])
     return _reduced(terms, reduction)
@@ -172,14 +176,24 @@ def binary_cross_entropy_with_logits(
     terms: list[Any] = []
     for x, target in _paired(outputs, targets, "binary_cross_entropy_with_logits"):
         y = _probability(target, "binary_cross_entropy_with_logits")
+        if is_value(y):
+            terms.append(_recorded_logit_term(x, y))
+            continue
         # at y = 1 the difference of two large numbers would lose the small result: log(1 + e**-x) is the same
         term = functions.softplus(-x) if y == 1.0 else functions.softplus(x)
         terms.append(term if y in (0.0, 1.0) else term - x * y)
     return _reduced(terms, reduction)
 
 
-def _classes(outputs: Any, targets: Any, what: str) -> list[tuple[list[Any], int]]:
-    """(logits, class) of every sample; a single sample may stand alone."""
+def _recorded_logit_term(x: Any, y: Any) -> Any:
+    """What the term below is for every y, without a choice: for a program, whose y is another for each sample."""
+    one = functions.relu(1.0 - (1.0 - y) * 1e300)  # 1 where y is 1, else 0: 1 - y is then at least 1e-16
+    return functions.softplus(x * (1.0 - 2.0 * one)) - x * (y - one)
+
+
+def _classes(outputs: Any, targets: Any, what: str) -> list[tuple[list[Any], Any]]:
+    """(logits, class) of every sample; a single sample may stand alone. A class is an int; while a function is recorded
+    also a Value."""
     samples, classes = _listed(outputs), _listed(targets)
     if samples is None:
         raise TypeError(f"{what} takes a list of logits a sample, not {type(outputs).__name__}")
@@ -196,7 +210,9 @@ def _classes(outputs: Any, targets: Any, what: str) -> list[tuple[list[Any], int
     return pairs
 
 
-def _class_index(given: Any, count: int, what: str, sample: int) -> int:
+def _class_index(given: Any, count: int, what: str, sample: int) -> Any:
+    if _tracing.is_variable(given):
+        return given
     index = as_class(given, f"{what}: the target of sample {sample}")
     if not 0 <= index < count:
         raise ValueError(f"{what}: the target of sample {sample} is {index}, but the classes are 0 to {count - 1}")
@@ -214,7 +230,7 @@ def cross_entropy(outputs: Any, targets: Any, *, reduction: str = "mean", axis: 
     if batch is not None:
         return array_losses.cross_entropy(batch, targets, reduction, axis)
     pairs = _classes(outputs, targets, "cross_entropy")
-    return _reduced([functions.logsumexp(logits) - logits[index] for logits, index in pairs], reduction)
+    return _reduced([functions.logsumexp(logits) - functions.pick(logits, index) for logits, index in pairs], reduction)
 
 
 def hinge(
@@ -229,9 +245,11 @@ def hinge(
         return array_losses.hinge(batch, targets, reduction, axis, margin)
     terms = []
     for score, target in _paired(outputs, targets, "hinge"):
-        y = target_number(target, "hinge")
-        if y not in (-1.0, 1.0):
-            raise ValueError(f"hinge: a target must be -1 or 1, not {target!r}")
+        y = target
+        if not _tracing.is_variable(target):
+            y = target_number(target, "hinge")
+            if y not in (-1.0, 1.0):
+                raise ValueError(f"hinge: a target must be -1 or 1, not {target!r}")
         terms.append(functions.relu(margin + -y * score))
     return _reduced(terms, reduction)
 
@@ -249,9 +267,21 @@ def multiclass_hinge(
         return array_losses.multiclass_hinge(batch, targets, reduction, axis, margin)
     terms = []
     for scores, index in _classes(outputs, targets, "multiclass_hinge"):
+        if is_value(index):
+            terms.append(_recorded_margins(scores, index, margin))
+            continue
         own = scores[index]
         terms.append(functions.sum([functions.relu(s - own + margin) for j, s in enumerate(scores) if j != index]))
     return _reduced(terms, reduction)
+
+
+def _recorded_margins(scores: list[Any], index: Any, margin: float) -> Any:
+    """The term above for an index that is another for each sample: the class itself has the margin -inf, and so adds
+    0. Gradients are those of the term above but for the order in which contributions of several scores are added."""
+    own, margins = functions.pick(scores, index), []
+    for j in range(len(scores)):
+        margins.append(functions.pick([-math.inf if i == j else margin for i in range(len(scores))], index))
+    return functions.sum([functions.relu(s - own + m) for s, m in zip(scores, margins)])
 
 
 def _values(parameters: Any) -> list[Any]:

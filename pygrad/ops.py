@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from . import _checks, _ieee
+from . import _checks, _ieee, _tracing
 from ._checks import Status
 
 
@@ -142,11 +142,29 @@ OPS: dict[str, Op] = {
 _STATUS = {ZeroDivisionError: Status.ZERO_DIVISION, OverflowError: Status.OVERFLOW, ValueError: Status.DOMAIN}
 
 
-def evaluate(op: Op, x: float, y: float) -> float:
-    """The op's value at x (and y, or its constant). Raises as Python's own arithmetic, in pygrad's words."""
+_IEEE: dict[str, Callable[..., float]] = {
+    "div": _ieee.divide,
+    "pow": _ieee.power,
+    "pow_const": _ieee.power,
+    "exp": _ieee.exp,
+    "log": _ieee.log,
+    "sqrt": _ieee.square_root,
+    "sin": _ieee.sin,
+    "cos": _ieee.cos,
+}
+"""The values of the ops that may raise, as IEEE 754 has them."""
+
+
+def evaluate(op: Op, x: float, y: float, of_node: bool = False) -> float:
+    """The op's value at x (and y, or its constant). Raises as Python's own arithmetic, in pygrad's words; of a
+    node, while a function is recorded for a program, inf or nan instead."""
     if op.symbol == "**" and _ieee.is_complex_power(x, y):
+        if of_node and _tracing.here():
+            return math.nan
         raise _checks.op_error(op.name, Status.COMPLEX, x, y)
     try:
         return float(op.value(x) if op.kind == "unary" else op.value(x, y))
     except (ZeroDivisionError, OverflowError, ValueError) as error:
+        if of_node and _tracing.here():
+            return _IEEE[op.name](x) if op.kind == "unary" else _IEEE[op.name](x, y)
         raise _checks.op_error(op.name, _STATUS[type(error)], x, y) from None

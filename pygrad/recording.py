@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from contextlib import ContextDecorator
 
+from . import _tracing
+
 suspended = 0
 """How many no_grad() blocks are open, in all threads."""
 
@@ -60,6 +62,8 @@ class no_grad(ContextDecorator):  # noqa: N801  # called like a function, and na
     """
 
     def __enter__(self) -> None:
+        if _tracing.active and _tracing.here():
+            raise _tracing.error("no_grad() in a recorded function would freeze what is computed in it: leave it out")
         _depth.blocks += 1
         _change(1)
 

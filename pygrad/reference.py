@@ -8,18 +8,21 @@ Only those of the ops with any number of operands are here. It does not try to b
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-from . import _checks, _ieee, recording
+from . import _checks, _ieee, _listing, _tracing, recording
 from ._graph import leading_to, topological_order
 from ._lazy import arrays
 from ._quiet import Quiet
 from ._surface import Surface
 from ._updates import Updates
 from .ops import OPS, evaluate
+
+_births = itertools.count(1)
 
 
 class Value(Surface, Updates):
@@ -44,8 +47,8 @@ class Value(Surface, Updates):
     """
 
     __slots__ = (
-        "__weakref__", "_constant", "_grad", "_hook", "_label", "_name", "_operands", "_record", "_shared", "_symbol",
-        "_value",
+        "__weakref__", "_birth", "_constant", "_grad", "_hook", "_label", "_name", "_operands", "_record", "_shared",
+        "_symbol", "_value",
     )  # fmt: skip
 
     _pygrad_backend = "python"
@@ -60,7 +63,10 @@ class Value(Surface, Updates):
             raise _checks.bad_init()
         if recording.suspended and not recording.active():
             children, symbol = (), ""
+        if hasattr(self, "_name") and _tracing.active:
+            _tracing.looked(None, "setting .data")
         self._label = name
+        self._birth = next(_births)
         self._value: Any = payload  # a float or an ndarray
         self._grad: Any = 0.0 if type(payload) is float else None  # None: an array of zeros
         self._shared = False  # whether an operand may share the gradient's array
@@ -81,6 +87,7 @@ class Value(Surface, Updates):
     @staticmethod
     def _recorded(name: str, operands: tuple[Value, ...], data: Any, constant: float) -> Value:
         self = Value.__new__(Value)
+        self._birth = next(_births)
         self._value = data
         self._grad = 0.0 if type(data) is float else None
         self._shared = False
@@ -109,10 +116,14 @@ class Value(Surface, Updates):
     @property
     def data(self) -> Any:
         """The number, a float; or the array. What is assigned to an array Value is kept, not copied."""
+        if _tracing.active:
+            _tracing.looked(self, ".data")
         return self._value
 
     @data.setter
     def data(self, x: Any) -> None:
+        if _tracing.active:
+            _tracing.looked(None, "setting .data")
         if type(self._value) is float:
             self._value = _checks.as_float(x, "data")
         else:
@@ -121,6 +132,8 @@ class Value(Surface, Updates):
     @property
     def grad(self) -> Any:
         """The gradient of the last root, accumulated by backward(): a float, or an array of data's shape and dtype."""
+        if _tracing.active:
+            _tracing.looked(self, ".grad")
         if self._grad is None or self._shared:
             self._grad = arrays.own_grad(self._grad, self._value)
             self._shared = False
@@ -128,11 +141,17 @@ class Value(Surface, Updates):
 
     @grad.setter
     def grad(self, x: Any) -> None:
+        if _tracing.active:
+            _tracing.looked(None, "setting .grad")
         if type(self._value) is float:
             self._grad = _checks.as_float(x, "grad")
         else:
             self._grad = arrays.replacement(x, self._value, "grad")
             self._shared = False
+
+    @property
+    def _holds_array(self) -> bool:
+        return type(self._value) is not float
 
     @property
     def _raw_grad(self) -> Any:
@@ -186,7 +205,7 @@ class Value(Surface, Updates):
         if type(self._value) is not float:
             made: Value = arrays.unary(name, self)
             return made
-        return Value._make(name, (self,), evaluate(OPS[name], self._value, 0.0))
+        return Value._make(name, (self,), evaluate(OPS[name], self._value, 0.0, True))
 
     def _with_constant(self, name: str, k: Any) -> Value:
         op = OPS[name]
@@ -194,7 +213,7 @@ class Value(Surface, Updates):
         if type(self._value) is not float:
             made: Value = arrays.with_constant(name, self, number)
             return made
-        return Value._make(name, (self,), evaluate(op, self._value, number), number)
+        return Value._make(name, (self,), evaluate(op, self._value, number, True), number)
 
     def _binary(self, name: str, other: Any) -> Any:
         if type(self._value) is not float or _is_array(other):
@@ -202,7 +221,7 @@ class Value(Surface, Updates):
         y = _as_value(other)
         if y is NotImplemented:
             return y
-        return Value._make(name, (self, y), evaluate(OPS[name], self._value, y._value))
+        return Value._make(name, (self, y), evaluate(OPS[name], self._value, y._value, True))
 
     def _reflected(self, name: str, other: Any) -> Any:
         if type(self._value) is not float:
@@ -222,6 +241,8 @@ class Value(Surface, Updates):
         return other._value if isinstance(other, Value) else _checks.operand_float(other, Value)
 
     def _compare(self, other: Any, order: Callable[[Any, Any], Any]) -> Any:
+        if _tracing.active:
+            _tracing.compared(self, other)
         if type(self._value) is not float or _is_array(other):
             return arrays.compare(self, other, order)
         y = self._number(other)
@@ -348,6 +369,8 @@ class Value(Surface, Updates):
 
     @_backward.setter
     def _backward(self, hook: Callable[[], object]) -> None:
+        if _tracing.active:
+            _tracing.looked(None, "setting _backward")
         if not callable(hook):
             raise _checks.bad_hook(hook)
         if recording.suspended and not recording.active() and self._name == "leaf":
@@ -368,6 +391,8 @@ class Value(Surface, Updates):
         Nodes are visited in reverse depth-first post-order, operands left to right; calling it twice
         accumulates. If a user-defined _backward raises, every gradient is put back and the exception goes on.
         """
+        if _tracing.active:
+            _tracing.looked(None, "backward()")
         order = topological_order(self)
         steps = [v for v in reversed(order) if v._name != "leaf"]
         can_fail = any(v._hook is not None or v._record is not None for v in steps)
@@ -394,6 +419,8 @@ class Value(Surface, Updates):
     def _gradients(root: Value, seed: Any, inputs: tuple[Value, ...]) -> list[Any]:
         """The derivatives of root by nodes, times seed: a float, or an array of its own; None if it does not depend on
         that one. Changes no gradient, but while it runs, and so do closures then."""
+        if _tracing.active:
+            _tracing.looked(None, "a derivative")
         steps, leading = leading_to(inputs, root)
         reached = {id(x): x for v in steps for x in v._operands} | {id(root): root}
         before = [(v, v._grad, v._shared) for v in reached.values()]
@@ -424,10 +451,29 @@ class Value(Surface, Updates):
     # ---- the rest of the object ----
 
     def __repr__(self) -> str:
+        if _tracing.active and _tracing.here():
+            return "Value(recorded)"
         if type(self._value) is not float:
             text: str = arrays.shown(self)
             return text
         return f"Value(data={self._value!r}, grad={self._grad!r})"
+
+    @staticmethod
+    def _births() -> int:
+        """How many Values were made so far."""
+        return next(_births)
+
+    def _depends(self, birth: int) -> bool:
+        """Whether it is computed from a leaf born no later than that, or is one, or from a user-defined op without
+        operands."""
+        return any(
+            v._birth <= birth if v._name == "leaf" else v._name == "user" and not v._operands
+            for v in topological_order(self)
+        )
+
+    @staticmethod
+    def _listing(roots: list[Value], birth: int) -> _listing.Listing:
+        return _listing.walked(roots, birth)
 
     def _state(self) -> tuple[str, float, bool]:
         """For copies: the op's name, its constant, and whether a closure belongs to it."""

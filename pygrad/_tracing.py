@@ -1,0 +1,190 @@
+"""Whether a function is being recorded for a program, and what it may do meanwhile (see pygrad/programs/record.py).
+
+While a thread records, what it computes is what every sample will go through. So it may not look at a number that
+depends on the inputs or on parameters: that is a TraceError. Constants, leaves born meanwhile, it may look at; repr
+shows no number at all. And an op that has no finite value gives inf or nan, for the numbers are of no real sample.
+
+Other threads compute as ever: shared are only the count `active`, and a check where numbers are read that is a little
+slower as long as any thread records.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+
+class TraceError(Exception):
+    """A recorded function did what a program cannot do.
+
+    filename, lineno: where, in the user's own code.
+    """
+
+    def __init__(self, message: str, filename: str = "", lineno: int = 0) -> None:
+        super().__init__(message, filename, lineno)
+        self.message, self.filename, self.lineno = message, filename, lineno
+
+    def __str__(self) -> str:
+        return f"{self.filename}, line {self.lineno}: {self.message}" if self.filename else self.message
+
+
+active = 0
+"""How many functions are being recorded, in all threads."""
+
+listeners: list[Callable[[int], object]] = []
+"""Told the new value of `active`: engines that cannot read it where they need it."""
+
+_lock = threading.Lock()
+
+
+class Trace:
+    """A recording under way.
+
+    value_type: of the inputs; births: of its leaves made before the function was called, the inputs among them.
+    columns: {id of an input: its number}; picks: {id of a node of pygrad.pick: (the node, the index's column)}.
+    """
+
+    def __init__(self, value_type: Any, inputs: list[Any]) -> None:
+        self.value_type = value_type
+        self.births: int = value_type._births()
+        self.columns = {id(v): k for k, v in enumerate(inputs)}
+        self.picks: dict[int, tuple[Any, int]] = {}
+
+
+class _Current(threading.local):
+    trace: Trace | None = None
+
+
+_current = _Current()
+
+
+def current() -> Trace | None:
+    """What this thread is recording."""
+    return _current.trace
+
+
+def here() -> bool:
+    """Whether this thread is recording."""
+    return _current.trace is not None
+
+
+def _change(by: int) -> None:
+    global active
+    with _lock:
+        active += by
+        for listener in listeners:
+            listener(active)
+
+
+@contextmanager
+def recorded(trace: Trace) -> Iterator[None]:
+    """Within it, this thread records. Raises RuntimeError if it does already."""
+    if _current.trace is not None:
+        raise RuntimeError(
+            "this thread is recording a function already, and a recording cannot hold another: call the inner "
+            "function itself, and compile the outer one"
+        )
+    try:
+        _current.trace = trace
+        _change(1)
+        yield
+    finally:
+        _current.trace = None
+        _change(-1)
+
+
+# ---- what is refused ----
+
+_INSTEAD = (
+    "a program is recorded once and run for every sample, so what it does cannot depend on the number of one. Use "
+    "operations of Values instead, such as pygrad.maximum, minimum, relu, abs or pick, and look at numbers outside the "
+    "recorded function"
+)
+_ARRAYS = (
+    "an array Value in a recorded function: a program is recorded from scalar Values. Write the function for one "
+    "sample, with lists of Values, and give the program the arrays"
+)
+
+
+def is_constant(v: Any) -> bool:
+    """Whether a Value depends neither on inputs nor on parameters; while this thread records."""
+    trace = _current.trace
+    assert trace is not None
+    return isinstance(v, trace.value_type) and not v._depends(trace.births)
+
+
+def is_variable(x: Any) -> bool:
+    """Whether this thread records, and x is a Value that depends on inputs or parameters."""
+    return here() and hasattr(type(x), "_pygrad_backend") and not is_constant(x)
+
+
+def looked(v: Any, what: str) -> None:
+    """To be called before a number is looked at, or changed; v: None for what is refused whatever the Value. Raises
+    TraceError if this thread records and v is no constant."""
+    if _current.trace is None:
+        return
+    if v is None:
+        raise error(f"{what} in a recorded function: {_INSTEAD}")
+    if v._holds_array or _asked_by_arrays():
+        raise error(_ARRAYS)
+    if not is_constant(v):
+        raise error(f"{what} of a Value that depends on the function's inputs or on parameters: {_INSTEAD}")
+
+
+def compared(x: Any, y: Any) -> None:
+    """To be called before two operands are compared."""
+    for v in (x, y):
+        if hasattr(type(v), "_pygrad_backend"):
+            looked(v, "a comparison")
+
+
+def error(message: str) -> TraceError:
+    """The error, with the place of the user's code that led to it."""
+    frame = _user_frame()
+    return TraceError(message, frame.f_code.co_filename, frame.f_lineno)
+
+
+_PACKAGE = Path(__file__).parent.as_posix() + "/"
+
+
+def _libraries() -> tuple[str, ...]:
+    import sysconfig  # only where there is an error to report: importing pygrad should not take longer for it
+
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    return ("<frozen", *(Path(sysconfig.get_path(name)).as_posix() + "/" for name in names))
+
+
+def _frames() -> Iterator[FrameType]:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _path(frame: FrameType) -> str:
+    return frame.f_code.co_filename.replace("\\", "/")
+
+
+def _user_frame() -> FrameType:
+    """The innermost one that is neither pygrad's nor of a library; or, if all are, that is not pygrad's."""
+    found = [frame for frame in _frames() if not _path(frame).startswith(_PACKAGE)]
+    libraries = _libraries()
+    own = (frame for frame in found if not _path(frame).startswith(libraries))
+    return next(own, found[0] if found else sys._getframe())
+
+
+def _asked_by_arrays() -> bool:
+    """Whether a function of array Values asks, and not the user."""
+    return any(Path(_path(frame)).name in ("_arrays.py", "arrays.py") for frame in _inner_frames())
+
+
+def _inner_frames() -> Iterator[FrameType]:
+    for frame in _frames():
+        if not _path(frame).startswith(_PACKAGE):
+            return
+        yield frame
