@@ -1,0 +1,314 @@
+"""Puts lanes and what remains in an order, joins lanes that match, and writes each part's code.
+
+Parts run one after the other; a part depends on earlier ones only. That is settled by levels: even for lanes, odd for
+the code of one lane, each higher than the levels of what it depends on; but lanes that read another's results lane by
+lane join it, at its level, if nothing else they need is later. What is to become lanes is decided in lanes.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .code import LEAVES, Code
+
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass
+class Part:
+    """One expression, over `lanes` lanes; numbers are those of the code that was split.
+
+    code: of one lane. Its leaves: ("input", k): row k; ("constant", float); ("parameter", its number), the same for
+    all lanes; ("shared", n): value n of the original code, computed by an earlier part, the same for all lanes.
+    rows: what input k is in each lane: floats (float64, the constants), or numbers (int64) of parameter instructions
+    of the original code or of values that earlier parts compute.
+    outputs: for each of the code's outputs, the number of the value that it is, of each lane (int64).
+    """
+
+    lanes: int
+    code: Code
+    rows: list[Floats | Integers] = field(default_factory=list)
+    outputs: list[Integers] = field(default_factory=list)
+
+
+@dataclass
+class Split:
+    """parts: in the order in which they run; those of one lane are what remains between the others, and have no rows.
+    outputs: numbers of the original code's outputs; each is an output of one part."""
+
+    parts: list[Part]
+    outputs: list[int]
+
+    @property
+    def groups(self) -> list[Part]:
+        """The parts of many lanes."""
+        return [part for part in self.parts if part.lanes > 1]
+
+
+class Graph:
+    """Code as arrays. Operands that are equal leaves have one number in them."""
+
+    def __init__(self, code: Code) -> None:
+        self.code = code
+        self.arity: Integers = np.fromiter(map(len, code.args), np.int64, len(code))
+        self.start: Integers = np.cumsum(self.arity) - self.arity
+        total = int(self.arity.sum())
+        constants = [i for i, op in enumerate(code.ops) if op == "constant"]
+        others = [i for i, op in enumerate(code.ops) if op != "constant" and op in LEAVES]
+        self.constant = np.zeros(len(code), bool)
+        self.constant[constants] = True
+        self.leaf = self.constant.copy()
+        self.leaf[others] = True
+        self.values = np.zeros(len(code))  # of constants
+        same = np.arange(len(code))
+        self._apart = np.zeros(len(code), np.int64)  # a number above 0 for each leaf that is no constant
+        if constants:
+            numbers = np.array(constants)
+            self.values[numbers] = [code.ks[i] for i in constants]
+            _, first, inverse = np.unique(self.values[numbers].view(np.int64), return_index=True, return_inverse=True)
+            same[numbers] = numbers[first][inverse.reshape(-1)]
+        known: dict[Any, int] = {}
+        for i in others:
+            same[i] = known.setdefault((code.ops[i], code.ks[i]), i)
+            self._apart[i] = same[i] + 1
+        self.flat: Integers = same[np.fromiter(chain.from_iterable(code.args), np.int64, total)]
+
+    def leaf_classes(self, apart: bool) -> Integers:
+        """A class for each leaf: 0 for constants, for others one, or one each; 0 for all that are no leaves."""
+        return self._apart.copy() if apart else np.minimum(self._apart, 1)
+
+    def operands(self, i: int) -> Integers:
+        """Of instruction i."""
+        return self.flat[self.start[i] : self.start[i] + self.arity[i]]
+
+    def operands_of(self, members: Integers) -> Integers:
+        """Of these instructions, one after the other."""
+        arity = self.arity[members]
+        before = np.cumsum(arity) - arity
+        return self.flat[np.repeat(self.start[members] - before, arity) + np.arange(int(arity.sum()))]
+
+    def columns(self, members: Integers) -> Integers:
+        """Operands of instructions that have equally many: row j holds operand j of each."""
+        return self.flat[self.start[members] + np.arange(self.arity[members[0]])[:, None]]
+
+
+class Lanes:
+    """Instructions to run as lanes. A place is named by the bytes of its vector: the value there in each lane."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.vectors: dict[bytes, Integers] = {}
+        self.uses: dict[bytes, int] = {}  # of each place, within the lanes
+        self.interior: dict[bytes, list[bytes]] = {}  # what is computed here, and its operands
+        self.level = 0
+
+    def outside(self) -> Iterator[tuple[bytes, Integers]]:
+        """What is not computed here: leaves, and results of others."""
+        return ((key, v) for key, v in self.vectors.items() if key not in self.interior)
+
+    def join(self, other: Lanes) -> None:
+        """Takes in lanes of the same count."""
+        self.vectors.update(other.vectors)
+        self.interior.update(other.interior)
+
+
+# ---- order ----
+
+_UNKNOWN, _LEAF = -2, -1
+
+
+class Schedule:
+    """Levels of values (leaves: -1), and the groups after joining."""
+
+    def __init__(self, level: Integers, groups: list[Lanes]) -> None:
+        self.level, self.groups = level, groups
+
+
+def schedule(graph: Graph, groups: list[Lanes], rest: list[int]) -> Schedule:
+    """Levels for all, in one walk from operands to users without recursion."""
+    args, leaf = graph.code.args, graph.leaf
+    if not groups:
+        return Schedule(np.where(leaf, _LEAF, -1), [])
+    levels: list[int] = np.where(leaf, _LEAF, _UNKNOWN).tolist()
+    home = np.full(len(graph.code), -1)
+    for number, lanes in enumerate(groups):
+        for key in lanes.interior:
+            home[lanes.vectors[key]] = number
+    homes: list[int] = home.tolist()
+    joined = _Joined(len(graph.code), groups)
+    for first in chain(rest, [-1 - number for number in range(len(groups))]):
+        if first >= 0 and levels[first] != _UNKNOWN:
+            continue
+        stack = [first]  # an instruction, or -1 - the number of a group
+        while stack:
+            unit = stack[-1]
+            if unit >= 0:
+                highest = _LEAF
+                waiting = False
+                for x in args[unit]:
+                    at = levels[x]
+                    if at == _UNKNOWN:
+                        stack.append(x if homes[x] < 0 else -1 - homes[x])
+                        waiting = True
+                    elif at > highest:
+                        highest = at
+                if waiting:
+                    continue
+                levels[unit] = highest | 1
+                joined.level[unit] = highest | 1
+            elif not joined.done[-1 - unit]:
+                missing = joined.missing(-1 - unit, leaf)
+                if missing:
+                    stack.extend(x if homes[x] < 0 else -1 - homes[x] for x in missing)
+                    continue
+                for v, at in joined.place(-1 - unit):
+                    for x in v.tolist():
+                        levels[x] = at
+            stack.pop()
+    joined.level[leaf] = _LEAF
+    return Schedule(joined.level, joined.result)
+
+
+class _Joined:
+    """Lanes that have a level, joined where they match."""
+
+    def __init__(self, values: int, groups: list[Lanes]) -> None:
+        self.groups = groups
+        self.done = [False] * len(groups)
+        self.level = np.full(values, _UNKNOWN)
+        self.result: list[Lanes] = []
+        self._producer: dict[bytes, Lanes] = {}
+        self._reader: dict[tuple[int, bytes], Lanes] = {}
+
+    def missing(self, number: int, leaf: npt.NDArray[np.bool_]) -> list[int]:
+        """Values that the group reads and that have no level yet."""
+        found: list[int] = []
+        for _, v in self.groups[number].outside():
+            if not leaf[v[0]]:
+                unknown = v[self.level[v] == _UNKNOWN]
+                found.extend(unknown.tolist())
+        return list(dict.fromkeys(found))
+
+    def place(self, number: int) -> list[tuple[Integers, int]]:
+        """Gives the group a level; the vectors that it computes, with it."""
+        lanes = self.groups[number]
+        self.done[number] = True
+        needs = {key: int(self.level[v].max()) for key, v in lanes.outside()}  # a leaf: _UNKNOWN, below all
+        producers = {id(p): p for p in map(self._producer.get, needs) if p is not None}
+        target = None
+        for producer in sorted(producers.values(), key=lambda p: -p.level):
+            if all(at < producer.level or self._producer.get(key) is producer for key, at in needs.items()):
+                target = producer
+                break
+        if target is None:
+            highest = max(needs.values(), default=_LEAF)
+            level = max(0, highest + 2 - highest % 2) if highest >= 0 else 0
+            varying = [key for key, v in lanes.outside() if (v != v[0]).any()]
+            same_rows = (self._reader.get((level, key)) for key in varying)
+            target = next((reader for reader in same_rows if reader is not None), None)
+            if target is None:
+                target = Lanes(lanes.count)
+                target.level = level
+                self.result.append(target)
+            for key in varying:
+                self._reader.setdefault((level, key), target)
+        target.join(lanes)
+        placed = []
+        for key in lanes.interior:
+            self._producer[key] = target
+            self.level[lanes.vectors[key]] = target.level
+            placed.append((lanes.vectors[key], target.level))
+        return placed
+
+
+# ---- code ----
+
+
+def assemble(graph: Graph, groups: list[Lanes], rest: list[int]) -> Split:
+    """The parts' codes, in order."""
+    code = graph.code
+    planned = schedule(graph, groups, rest)
+    needed = np.zeros(len(code), bool)
+    needed[code.outputs] = True
+    for lanes in planned.groups:
+        for _, v in lanes.outside():
+            needed[v] = True
+    by_level: dict[int, list[int]] = {}
+    levels = planned.level.tolist()
+    for i in rest:
+        by_level.setdefault(levels[i], []).append(i)
+    written = [i for i in dict.fromkeys(code.outputs) if graph.leaf[i]]
+    if written:
+        by_level.setdefault(_LEAF, [])
+    for members in by_level.values():
+        operands = graph.operands_of(np.array(members, np.int64))
+        at = planned.level[operands]
+        needed[operands[at != planned.level[members[:1]]]] = True
+    parts: list[tuple[int, Part]] = []
+    for level, members in by_level.items():
+        parts.append((level, _one_lane(graph, members, needed, levels, written if level == _LEAF else [])))
+    for lanes in planned.groups:
+        parts.append((lanes.level, _many_lanes(graph, lanes, needed)))
+    parts.sort(key=lambda part: part[0])
+    return Split([part for _, part in parts], list(code.outputs))
+
+
+def _one_lane(
+    graph: Graph, members: list[int], needed: npt.NDArray[np.bool_], levels: list[int], leaves: list[int]
+) -> Part:
+    """Instructions as they stood. leaves: that are outputs themselves."""
+    code = graph.code
+    new = Code()
+    place: dict[int, int] = {}
+    flat, start, arity = graph.flat, graph.start, graph.arity
+    for i in members:
+        operands = []
+        for x in flat[start[i] : start[i] + arity[i]].tolist():
+            at = place.get(x)
+            if at is None:
+                at = place[x] = new.add(code.ops[x], (), code.ks[x]) if graph.leaf[x] else new.add("shared", (), x)
+            operands.append(at)
+        place[i] = new.add(code.ops[i], tuple(operands), code.ks[i])
+    for x in leaves:
+        if x not in place:
+            place[x] = new.add(code.ops[x], (), code.ks[x])
+    wanted = [i for i in members if needed[i]] + leaves
+    new.outputs = [place[i] for i in wanted]
+    return Part(1, new, [], [np.array([i]) for i in wanted])
+
+
+def _many_lanes(graph: Graph, lanes: Lanes, needed: npt.NDArray[np.bool_]) -> Part:
+    """One lane's code, in the order of the first lane's instructions."""
+    code = graph.code
+    part = Part(lanes.count, Code())
+    new = part.code
+    place: dict[bytes, int] = {}
+    for key in sorted(lanes.interior, key=lambda key: int(lanes.vectors[key][0])):
+        operands = []
+        for name in lanes.interior[key]:
+            at = place.get(name)
+            if at is None:
+                v = lanes.vectors[name]
+                x = int(v[0])
+                if (v != x).any():
+                    at = new.add("input", (), len(part.rows))
+                    part.rows.append(graph.values[v] if graph.constant[x] else v)
+                elif graph.leaf[x]:
+                    at = new.add(code.ops[x], (), code.ks[x])
+                else:
+                    at = new.add("shared", (), x)
+                place[name] = at
+            operands.append(at)
+        i = int(lanes.vectors[key][0])
+        place[key] = new.add(code.ops[i], tuple(operands), code.ks[i])
+        if needed[lanes.vectors[key]].any():
+            new.outputs.append(place[key])
+            part.outputs.append(lanes.vectors[key])
+    return part

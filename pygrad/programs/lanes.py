@@ -1,0 +1,265 @@
+"""Finds, in the code of a function without arguments, the parts that are one expression over different leaves.
+
+Such a part becomes a Part of many lanes (the samples of a data set, the pairs of bodies, the terms of a penalty);
+what remains becomes parts of one lane. Every instruction lands in exactly one part, with its own operands, so that no
+bit of any value changes. Not here: how values move between parts in time (lane_parts.py), and any simplification: run
+this before passes that merge or simplify by value, for they make equal expressions look different.
+
+Three rounds of the same search. In the first, parameters are told apart: what is found are samples that share weights.
+In the second, all parameters look alike: terms over other parameters each. In the third, what the first left to the
+second in vain. In each, the class of an instruction is its expression down to the leaves, constants being alike; a
+class is numbered after those of its operands. Classes are taken from the last to the first, so that all users of an
+instruction are decided before it is: those of a class still undecided are the roots of lanes, and a value belongs to
+its root's lane if nothing undecided uses it but that lane, at the same place in each. Neither the lanes of one class
+nor the parts can so depend on each other in a circle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from heapq import heappop, heappush
+from typing import NamedTuple
+
+import numpy as np
+
+from . import lane_parts
+from .code import LEAVES, Code
+from .lane_parts import Graph, Integers, Lanes, Part, Split
+
+__all__ = ["Part", "Split", "find_lanes"]
+
+MIN_LANES = 4
+"""Fewer are left in the code of one lane."""
+
+# What things cost, in about nanoseconds: of a VM of one lane, and of many.
+_INSTRUCTION, _OPERAND = 3.0, 1.0
+_LANE_OPERAND, _ROW, _GATHER, _RESULT, _PART = 0.5, 0.5, 1.5, 1.0, 100.0
+
+_SMALL = 8  # an expression of so few instructions is rather gathered from everywhere than cut up by parameters
+_WIDE = 1.5  # a class with so many times the members of the root's spans more than the root's lanes
+_ELSEWHERE = 1 << 40  # uses that are never decided in this round
+_FOREIGN = frozenset({"input", "seed", "pick", "dpick", "outer", "accumulate"})
+
+
+def find_lanes(code: Code) -> Split:
+    """The code as parts, in an order in which they can run. What is computed for nothing should be removed before.
+
+    Raises ValueError for an op that has one value a sample, as 'input': there are no samples.
+    """
+    graph = Graph(code)
+    foreign = _FOREIGN.intersection(code.ops)
+    if foreign:
+        raise ValueError(f"find_lanes takes the code of a function without arguments; this has {min(foreign)!r}")
+    free = [i for i, op in enumerate(code.ops) if op not in LEAVES]
+    groups: list[Lanes] = []
+    alike = _classes(graph, free, graph.leaf_classes(apart=False))
+    if alike.largest < MIN_LANES:
+        return lane_parts.assemble(graph, groups, free)
+    apart = _classes(graph, free, graph.leaf_classes(apart=True))
+    found = _round(graph, free, apart, alike, groups)
+    if groups:
+        alike = _classes(graph, found.rest, _with_results(graph, groups, found.rest, apart=False))
+    found = _round(graph, found.rest, alike, None, groups)._replace(left_over=found.left_over)
+    if found.left_over:
+        apart = _classes(graph, found.rest, _with_results(graph, groups, found.rest, apart=True))
+        found = _round(graph, found.rest, apart, None, groups, gather=_ROW)
+    return lane_parts.assemble(graph, groups, found.rest)
+
+
+def _with_results(graph: Graph, groups: list[Lanes], rest: list[int], apart: bool) -> Integers:
+    """Classes of leaves, among which are now what groups compute: those of one level alike.
+
+    Groups of one level don't depend on each other, and higher ones depend on lower ones only; that is why nothing
+    that a class merges can close a circle with them.
+    """
+    classes = graph.leaf_classes(apart)
+    level = lane_parts.schedule(graph, groups, rest).level
+    computed = np.ones(len(classes), bool)
+    computed[rest] = False
+    computed &= ~graph.leaf
+    classes[computed] = classes.max(initial=0) + 1 + level[computed]
+    return classes
+
+
+# ---- classes ----
+
+
+class _Classes(NamedTuple):
+    of: Integers  # of each value
+    order: Integers  # the free instructions by class, in one class by number
+    bounds: Integers  # where each class starts there, and the end
+    sizes: Integers  # how many members: of each value's class; 0 for a leaf
+    largest: int
+
+
+def _classes(graph: Graph, free: list[int], leaves: Integers) -> _Classes:
+    """Which of the free instructions are the same expression over leaves of the same classes."""
+    ops, args, ks = graph.code.ops, graph.code.args, graph.code.ks
+    of = leaves.tolist()
+    array = leaves.copy()
+    number = int(leaves.max(initial=0)) + 1
+    numbers: dict[object, int] = {}
+    for i in free:
+        a = args[i]
+        k = ks[i]
+        if k is not None and not k:
+            k = repr(k)  # 0.0 is not -0.0
+        key: object
+        if len(a) == 2:
+            key = (ops[i], k, of[a[0]], of[a[1]])
+        elif len(a) == 1:
+            key = (ops[i], k, of[a[0]])
+        elif len(a) <= 16:
+            key = (ops[i], k, *[of[x] for x in a])
+        else:
+            key = (ops[i], k, array[graph.operands(i)].tobytes())
+        c = numbers.setdefault(key, number)
+        if c == number:
+            number += 1
+        of[i] = array[i] = c
+    chosen = np.array(free, np.int64)
+    order = chosen[np.argsort(array[chosen], kind="stable")]
+    sorted_classes = array[order]
+    bounds = np.append(np.flatnonzero(np.diff(sorted_classes, prepend=-1)), len(order))
+    counts = np.diff(bounds)
+    sizes = np.zeros(len(array), np.int64)
+    sizes[order] = np.repeat(counts, counts)
+    return _Classes(array, order, bounds, sizes, int(counts.max(initial=0)))
+
+
+# ---- a round ----
+
+
+class _Found(NamedTuple):
+    rest: list[int]  # what is in no group, by number
+    left_over: bool  # whether there were groups left to a later round
+
+
+def _round(
+    graph: Graph,
+    free: list[int],
+    classes: _Classes,
+    alike: _Classes | None,
+    groups: list[Lanes],
+    gather: float = _GATHER,
+) -> _Found:
+    """Appends to groups what pays of the free instructions. alike: the coarser classes of the next round, if any."""
+    if classes.largest < MIN_LANES:
+        return _Found(free, False)
+    search = _Search(graph, free, classes)
+    decided, grouped = np.zeros(len(graph.code), bool), np.zeros(len(graph.code), bool)
+    left_over = False
+    order, bounds = classes.order, classes.bounds
+    repeated = np.flatnonzero(np.diff(bounds) >= MIN_LANES)
+    end = int(bounds[-1])
+    for low, high in zip(bounds[repeated][::-1].tolist(), bounds[repeated + 1][::-1].tolist()):
+        search.leave(order[high:end])
+        end = low
+        members = order[low:high]
+        roots = members[~decided[members]]
+        if len(roots) < MIN_LANES:
+            search.leave(roots)
+            continue
+        lanes = search.grow(roots)
+        if alike is not None and search.wide_work(lanes) > 0.6:
+            lanes = search.grow(roots, narrow=True)
+        pays = search.pays(lanes, _ROW if alike is not None else gather)
+        if pays and alike is not None and len(lanes.interior) <= _SMALL:
+            pays = 8 * lanes.count >= alike.sizes[roots[0]]
+            left_over |= not pays
+        for key in lanes.interior:
+            decided[lanes.vectors[key]] = True
+            grouped[lanes.vectors[key]] = pays
+        search.settle(lanes)
+        if pays:
+            groups.append(lanes)
+    return _Found([i for i in free if not grouped[i]] if grouped.any() else free, left_over)
+
+
+class _Search:
+    """Grows lanes from roots; keeps how many undecided uses each value has."""
+
+    def __init__(self, graph: Graph, free: list[int], classes: _Classes) -> None:
+        self.graph, self.classes = graph, classes
+        self.free = np.zeros(len(graph.code), bool)
+        self.free[free] = True
+        by_free = np.repeat(self.free, graph.arity)
+        count = len(graph.code)
+        self.undecided = np.bincount(graph.flat[by_free], minlength=count)
+        self.undecided[graph.flat[~by_free]] += _ELSEWHERE
+
+    def leave(self, members: Integers) -> None:
+        """Decides that these are in no lanes."""
+        if len(members) <= 8:
+            for i in members.tolist():
+                for x in self.graph.code.args[i]:
+                    self.undecided[x] -= 1
+        else:
+            np.subtract.at(self.undecided, self.graph.operands_of(members), 1)
+
+    def settle(self, lanes: Lanes) -> None:
+        """Decides the uses that the lanes make of what is not in them."""
+        for key, uses in lanes.uses.items():
+            v = lanes.vectors[key]
+            if key not in lanes.interior and self.free[v[0]]:
+                np.subtract.at(self.undecided, v, uses)
+
+    def grow(self, roots: Integers, narrow: bool = False) -> Lanes:
+        """All that can be in the lanes of these roots, which are of one class. narrow: but no class that is wide.
+
+        A place in the lanes is the vector of the values that stand there. Users come before their operands, as
+        classes are taken from the last on: when a place is looked at, all its uses within the lanes are known.
+        """
+        graph, of, free = self.graph, self.classes.of, self.free
+        lanes = Lanes(len(roots))
+        vectors, uses, interior = lanes.vectors, lanes.uses, lanes.interior
+        first = roots.tobytes()
+        vectors[first], uses[first] = roots, 0
+        heap = [(-int(of[roots[0]]), first)]
+        while heap:
+            key = heappop(heap)[1]
+            v = vectors[key]
+            if key is not first:
+                if narrow and self.classes.sizes[v[0]] > _WIDE * lanes.count:
+                    continue
+                if not (self.undecided[v] == uses[key]).all():
+                    continue
+            operands = []
+            for column in graph.columns(v):
+                name = column.tobytes()
+                if name in uses:
+                    uses[name] += 1
+                else:
+                    vectors[name], uses[name] = column, 1
+                    if free[column[0]]:
+                        heappush(heap, (-int(of[column[0]]), name))
+                operands.append(name)
+            interior[key] = operands
+        return lanes
+
+    def wide_work(self, lanes: Lanes) -> float:
+        """The part of the lanes' work that spans more than these lanes: a net whose outputs are used in several ways,
+        say. It is then better to have its lanes whole, and those of each use on top."""
+        work = wide = 0
+        for key, operands in lanes.interior.items():
+            work += len(operands)
+            if self.classes.sizes[lanes.vectors[key][0]] > _WIDE * lanes.count:
+                wide += len(operands)
+        return wide / work if work else 0.0
+
+    def pays(self, lanes: Lanes, gather: float) -> bool:
+        """Whether lanes are likely faster than the same instructions one by one."""
+        constant = self.graph.constant
+        alone = together = 0.0
+        for operands in lanes.interior.values():
+            alone += _INSTRUCTION + _OPERAND * len(operands)
+            together += _LANE_OPERAND * len(operands)
+        for key in _outside(lanes):
+            v = lanes.vectors[key]
+            if (v != v[0]).any():
+                together += _ROW if constant[v[0]] else gather
+        return lanes.count * alone > _PART + lanes.count * (together + _RESULT)
+
+
+def _outside(lanes: Lanes) -> Iterable[bytes]:
+    return (key for key in lanes.vectors if key not in lanes.interior)
