@@ -1,0 +1,62 @@
+"""What the builders of programs share: the signature of a recording, and the passes that all code goes through.
+
+Passes that decide in what order derivatives are added run before differentiation and keep the eager engine's order;
+those after it see plain data flow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .code import Code
+from .passes import (
+    common_subexpressions,
+    dead_code,
+    drop_identities,
+    fold_constants,
+    gather_products,
+    gather_sums,
+)
+
+
+class Signature(NamedTuple):
+    """What surrounds the code of a recording.
+
+    parameters: all that are read at every call, of which the first `trained` are differentiated by. columns: of each input
+    column its argument and its position there; none for a function without arguments. widths: of each argument. bounds: by column used as an
+    index, how many classes there are. groups: how many values each output group has, in the order of code.outputs.
+    """
+
+    parameters: int
+    trained: int
+    columns: list[tuple[int, int]]
+    widths: list[int]
+    bounds: dict[int, int]
+    groups: list[int]
+
+
+Passes = list[tuple[str, Code]]
+"""The code after each pass."""
+
+
+def first_passes(exact: bool) -> list[tuple[str, Callable[[Code], Code]]]:
+    return [
+        ("dead code", dead_code),
+        ("constants folded", lambda code: fold_constants(code, exact=exact)),
+        ("products gathered", gather_products),
+        ("sums gathered", gather_sums),
+        ("dead code", dead_code),
+    ]
+
+
+def tidied(code: Code) -> Code:
+    """What may be done once no derivative is taken any more."""
+    return dead_code(common_subexpressions(drop_identities(fold_constants(code))))
+
+
+def trained_leaves(code: Code, signature: Signature) -> dict[int, int]:
+    """The leaves to differentiate by, and their numbers."""
+    return {
+        i: k for i, (op, k) in enumerate(zip(code.ops, code.ks)) if op == "parameter" and k < signature.trained
+    }

@@ -1,0 +1,235 @@
+"""Programs of functions without arguments, such as a loss that goes through its data set itself.
+
+lanes.py finds the parts that are one expression over other leaves, the samples of a data set say; each part becomes a
+stage over its lanes, what is left one of one lane, and the last one gives the outputs. For gradients the parts are gone
+through backwards. Parts whose gradient is known before they have run, as that of the terms of a sum, run once only,
+forwards and backwards together; any other is computed again on the way back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .code import Code
+from .differentiate import differentiate
+from .encode import Encoded, Shape, Stage, encode
+from .lane_parts import Part, Split
+from .lanes import find_lanes
+from .pipeline import Passes, Signature, first_passes, tidied, trained_leaves
+
+
+@dataclass
+class _Plan:
+    """Parts with the places of their values in V."""
+
+    parts: list[Part]
+    final: Code
+    base: list[list[int]] = field(default_factory=list)  # of each output of each part: the place of its first lane
+    computed: int = 0
+
+
+def build_whole(code: Code, signature: Signature, what: str, exact: bool, passes: Passes) -> Encoded:
+    """The program for 'value' or 'gradient', as one run of one sample without arguments."""
+    plan = _planned(code, find_lanes(code), signature, exact, passes)
+    if what == "value":
+        stages = [_forward(plan, number) for number in range(len(plan.parts))]
+        stages.append(_last(tidied(plan.final), signature.groups))
+        groups, loss = signature.groups, int(signature.groups[0] == 1)
+    else:
+        stages = _with_gradient(plan, signature, passes)
+        groups, loss = [1], 1
+    shape = Shape(signature.parameters, plan.computed, (), (), groups, loss)
+    return encode(shape, stages)
+
+
+def _planned(code: Code, split: Split, signature: Signature, exact: bool, passes: Passes) -> _Plan:
+    """Places for all results, and leaves that name them."""
+    plan = _Plan([], Code())
+    place: dict[int, int] = {i: k for i, (op, k) in enumerate(zip(code.ops, code.ks)) if op == "parameter"}
+    for part in split.parts:
+        base = []
+        for numbers in part.outputs:
+            first = signature.parameters + plan.computed
+            base.append(first)
+            place.update(zip(numbers.tolist(), range(first, first + part.lanes)))
+            plan.computed += part.lanes
+        plan.base.append(base)
+    for number, part in enumerate(split.parts):
+        local = part.code.copy()
+        local.ks = [
+            place[k] - signature.parameters if op == "shared" else k for op, k in zip(local.ops, local.ks)
+        ]
+        for name, apply in first_passes(exact):
+            local = apply(local)
+            passes.append((f"part {number + 1}, {part.lanes} lanes: {name}", local))
+        rows = [row if row.dtype.kind == "f" else [place[i] for i in row.tolist()] for row in part.rows]
+        plan.parts.append(Part(part.lanes, local, rows, part.outputs))
+    if plan.parts and plan.parts[-1].lanes == 1:  # it gives the outputs itself
+        last = plan.parts.pop()
+        base = plan.base.pop()
+        plan.computed -= len(base)
+        plan.final = last.code
+        at = {int(numbers[0]): value for numbers, value in zip(last.outputs, last.code.outputs)}
+    else:
+        at = {}
+    plan.final.outputs = [
+        at[i] if i in at else _leaf(plan.final, code, i, place, signature.parameters) for i in split.outputs
+    ]
+    passes.append(("the last part", plan.final))
+    return plan
+
+
+def _leaf(final: Code, code: Code, i: int, place: dict[int, int], parameters: int) -> int:
+    """An output that is a result of another part, or a leaf itself."""
+    if code.ops[i] in ("constant", "parameter"):
+        return final.add(code.ops[i], (), code.ks[i])
+    return final.add("shared", (), place[i] - parameters)
+
+
+def _sources(part: Part) -> list[tuple[Any, ...]]:
+    return [("gather", row) if isinstance(row, list) else ("rows", row.tolist()) for row in part.rows]
+
+
+def _forward(plan: _Plan, number: int) -> Stage:
+    part = plan.parts[number]
+    targets = [("scatter", base) for base in plan.base[number]]
+    return Stage(f"part {number + 1}", tidied(part.code), part.lanes, _sources(part), targets)
+
+
+def _last(code: Code, groups: list[int]) -> Stage:
+    targets = [("output", group, i) for group, width in enumerate(groups) for i in range(width)]
+    return Stage("last part", code, 0, (), targets)
+
+
+# ---- gradients ----
+
+
+def _with_gradient(plan: _Plan, signature: Signature, passes: Passes) -> list[Stage]:
+    """Forwards through the parts, backwards through those that could not do both at once."""
+    final = plan.final.copy()
+    final.outputs = final.outputs[:1]
+    wanted: dict[int, int | None] = {
+        i: signature.parameters + k for i, (op, k) in enumerate(zip(final.ops, final.ks)) if op == "shared"
+    }
+    differentiate(
+        final, {final.outputs[0]: final.add("constant", (), 1.0)}, {**wanted, **trained_leaves(final, signature)}
+    )
+    final = tidied(final)
+    used_by_parts = _used_by_parts(plan, signature)
+    stages: list[Stage] = []
+    backwards: list[int] = []
+    for number, part in enumerate(plan.parts):
+        places = {base + lane for base in plan.base[number] for lane in range(part.lanes)}
+        early = None if used_by_parts & places else _known_before(final, places)
+        if early is None:
+            stages.append(_forward(plan, number))
+            backwards.append(number)
+            continue
+        seeds = _seeds(plan, number, early, final)
+        if seeds is None:  # they differ from lane to lane: through G
+            stages.append(Stage("gradient of the last part", _only(final, early), 1))
+        dropped = set(early)
+        final.outputs = [i for i in final.outputs if i not in dropped]
+        stages.append(_both(plan, number, signature, seeds, forward=True))
+        passes.append((f"part {number + 1}, differentiated", stages[-1].code))
+    final = tidied(final)
+    passes.append(("the last part, differentiated", final))
+    stages.append(_last(final, [1]))
+    for number in reversed(backwards):
+        stages.append(_both(plan, number, signature, None, forward=False))
+        passes.append((f"part {number + 1}, backwards", stages[-1].code))
+    return stages
+
+
+def _used_by_parts(plan: _Plan, signature: Signature) -> set[int]:
+    """Places in V that parts read of each other."""
+    used: set[int] = set()
+    for part in plan.parts:
+        used.update(signature.parameters + k for op, k in zip(part.code.ops, part.code.ks) if op == "shared")
+        for row in part.rows:
+            if isinstance(row, list):
+                used.update(row)
+    return used
+
+
+def _known_before(final: Code, places: set[int]) -> list[int] | None:
+    """The effects on these places in G, if all are known before any part has run."""
+    later = [op == "shared" for op in final.ops]
+    for i, args in enumerate(final.args):
+        if not later[i]:
+            for x in args:
+                if later[x]:
+                    later[i] = True
+                    break
+    found = []
+    for i in final.outputs:
+        op, k = final.ops[i], final.ks[i]
+        aimed = (k in places) if op == "accumulate" else op == "outer" and not places.isdisjoint(k)
+        if aimed:
+            if later[i] or (op == "outer" and not places.issuperset(k)):
+                return None
+            found.append(i)
+    return found
+
+
+def _seeds(plan: _Plan, number: int, effects: list[int], final: Code) -> list[float | None] | None:
+    """Of each output the constant that its gradient is in every lane, None for one without; None if any is otherwise."""
+    given: dict[int, list[int]] = {}
+    for i in effects:
+        if final.ops[i] != "accumulate":
+            return None
+        given.setdefault(final.ks[i], []).append(final.args[i][0])
+    seeds: list[float | None] = []
+    for base in plan.base[number]:
+        lanes = [given.get(base + lane, []) for lane in range(plan.parts[number].lanes)]
+        if not any(lanes):
+            seeds.append(None)
+            continue
+        first = lanes[0]
+        if len(first) != 1 or final.ops[first[0]] != "constant" or any(lane != first for lane in lanes):
+            return None
+        seeds.append(final.ks[first[0]])
+    return seeds
+
+
+def _only(final: Code, effects: list[int]) -> Code:
+    code = final.copy()
+    code.outputs = list(effects)
+    return tidied(code)
+
+
+def _both(
+    plan: _Plan, number: int, signature: Signature, constants: list[float | None] | None, forward: bool
+) -> Stage:
+    """A part with its gradient. constants: what the gradients of its outputs start from; None: from G."""
+    part = plan.parts[number]
+    code = part.code.copy()
+    values = list(code.outputs)
+    sources = _sources(part)
+    wanted: dict[int, int | None] = {**trained_leaves(code, signature)}
+    columns: dict[int, Any] = {}
+    for i, (op, k) in enumerate(zip(code.ops, code.ks)):
+        if op == "shared":
+            wanted[i] = signature.parameters + k
+        elif op == "input" and isinstance(part.rows[k], list):
+            wanted[i] = None
+            columns[i] = part.rows[k]
+    seeds: dict[int, int] = {}
+    for j, value in enumerate(values):
+        if constants is None:
+            base = plan.base[number][j]
+            seeds[value] = code.add("input", (), len(sources))
+            sources.append(("gather_g", list(range(base, base + part.lanes))))
+        elif (seed := constants[j]) is not None:
+            seeds[value] = code.add("constant", (), seed)
+    if not forward:
+        code.outputs = []
+    found = differentiate(code, seeds, wanted)
+    targets = [("scatter", base) for base in plan.base[number]] if forward else []
+    for i, derivative in found.items():
+        if derivative is not None:
+            code.outputs.append(derivative)
+            targets.append(("add_g", columns[i]))
+    name = f"part {number + 1}" if forward else f"part {number + 1}, backwards"
+    return Stage(name, tidied(code), part.lanes, sources, targets)
