@@ -75,6 +75,8 @@ class BuildExtension(build_ext):
         flags = (MSVC_SETS if msvc else GNU_SETS).get(os.path.basename(source), [])
         if platform.machine().lower() not in ("x86_64", "amd64") or sys.maxsize < 2**32:
             flags = []
+        if self.compiler.compiler_type == "mingw32":  # its GCC does not align the stack for wide vectors
+            flags = []
         if sys.platform == "darwin":  # of a universal build, the half that has the instructions
             flags = [part for flag in flags for part in ("-Xarch_x86_64", flag)]
         return flags if msvc else [*GNU_KERNEL_FLAGS, *flags]

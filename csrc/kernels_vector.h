@@ -2,12 +2,12 @@
  * unit has them: AVX-512, AVX2, SSE2, two doubles by GCC's and Clang's extension, or one where nothing is known.
  *
  * Loads, stores, + and * lane by lane, and a transposition: what gives the same bits whatever the width. No fused
- * multiply-add, no sum over lanes.
+ * multiply-add, no sum over lanes. A part of a vector is its first `count` >= 1 lanes; no memory is touched behind them.
  */
 #ifndef PG_KERNELS_VECTOR_H
 #define PG_KERNELS_VECTOR_H
 
-#include <stddef.h>
+#include "kernels.h"
 
 /* PG_WIDTH: doubles in a vec. PG_TILE: vectors that four rows of sums may be wide, so that they stay in registers. */
 #if defined(PG_PLAIN_KERNELS)
@@ -38,6 +38,11 @@ PG_INLINE void vec_store(double *to, vec x) { *to = x; }
 PG_INLINE vec vec_all(double x) { return x; }
 PG_INLINE vec vec_add(vec x, vec y) { return x + y; }
 PG_INLINE vec vec_mul(vec x, vec y) { return x * y; }
+PG_INLINE vec vec_pick(const double *v, const uint32_t *at) { return v[at[0]]; }
+PG_INLINE vec vec_load_part(const double *from, size_t count) { return count ? *from : 0.0; }
+PG_INLINE void vec_store_part(double *to, size_t count, vec x) {
+    if (count) *to = x;
+}
 PG_INLINE void vec_transpose(vec *x) { (void)x; }
 
 #elif defined(PG_VECTOR_EXTENSION)
@@ -49,6 +54,12 @@ PG_INLINE void vec_store(double *to, vec x) { *(vec_anywhere *)to = x; }
 PG_INLINE vec vec_all(double x) { return (vec){x, x}; }
 PG_INLINE vec vec_add(vec x, vec y) { return x + y; }
 PG_INLINE vec vec_mul(vec x, vec y) { return x * y; }
+PG_INLINE vec vec_pick(const double *v, const uint32_t *at) { return (vec){v[at[0]], v[at[1]]}; }
+PG_INLINE vec vec_load_part(const double *from, size_t count) { return count > 1 ? vec_load(from) : (vec){from[0], 0.0}; }
+PG_INLINE void vec_store_part(double *to, size_t count, vec x) {
+    to[0] = x[0];
+    if (count > 1) to[1] = x[1];
+}
 PG_INLINE void vec_transpose(vec *x) {
     vec low = {x[0][0], x[1][0]}, high = {x[0][1], x[1][1]};
     x[0] = low, x[1] = high;
@@ -64,6 +75,12 @@ PG_INLINE void vec_store(double *to, vec x) { _mm512_storeu_pd(to, x); }
 PG_INLINE vec vec_all(double x) { return _mm512_set1_pd(x); }
 PG_INLINE vec vec_add(vec x, vec y) { return _mm512_add_pd(x, y); }
 PG_INLINE vec vec_mul(vec x, vec y) { return _mm512_mul_pd(x, y); }
+PG_INLINE vec vec_pick(const double *v, const uint32_t *at) {
+    return _mm512_set_pd(v[at[7]], v[at[6]], v[at[5]], v[at[4]], v[at[3]], v[at[2]], v[at[1]], v[at[0]]);
+}
+PG_INLINE __mmask8 vec_first(size_t count) { return (__mmask8)(count < 8 ? (1u << count) - 1u : 255u); }
+PG_INLINE vec vec_load_part(const double *from, size_t count) { return _mm512_maskz_loadu_pd(vec_first(count), from); }
+PG_INLINE void vec_store_part(double *to, size_t count, vec x) { _mm512_mask_storeu_pd(to, vec_first(count), x); }
 
 /* x[i] lane j <-> x[j] lane i */
 PG_INLINE void vec_transpose(vec *x) {
@@ -90,6 +107,26 @@ PG_INLINE void vec_store(double *to, vec x) { _mm256_storeu_pd(to, x); }
 PG_INLINE vec vec_all(double x) { return _mm256_set1_pd(x); }
 PG_INLINE vec vec_add(vec x, vec y) { return _mm256_add_pd(x, y); }
 PG_INLINE vec vec_mul(vec x, vec y) { return _mm256_mul_pd(x, y); }
+PG_INLINE vec vec_pick(const double *v, const uint32_t *at) {
+    return _mm256_set_pd(v[at[3]], v[at[2]], v[at[1]], v[at[0]]);
+}
+PG_INLINE vec vec_load_part(const double *from, size_t count) {
+    static const long long first[8] = {-1, -1, -1, -1, 0, 0, 0, 0};
+    return _mm256_maskload_pd(from, _mm256_loadu_si256((const __m256i *)(first + (count < 4 ? 4 - count : 0))));
+}
+PG_INLINE void vec_store_part(double *to, size_t count, vec x) {
+    __m128d pair = _mm256_castpd256_pd128(x);
+    if (count >= 4) {
+        vec_store(to, x);
+        return;
+    }
+    if (count >= 2) {
+        _mm_storeu_pd(to, pair);
+        pair = _mm256_extractf128_pd(x, 1);
+        to += 2;
+    }
+    if (count & 1) _mm_store_sd(to, pair);
+}
 
 PG_INLINE void vec_transpose(vec *x) {
     vec even0 = _mm256_unpacklo_pd(x[0], x[1]), even1 = _mm256_unpacklo_pd(x[2], x[3]);
@@ -107,6 +144,14 @@ PG_INLINE void vec_store(double *to, vec x) { _mm_storeu_pd(to, x); }
 PG_INLINE vec vec_all(double x) { return _mm_set1_pd(x); }
 PG_INLINE vec vec_add(vec x, vec y) { return _mm_add_pd(x, y); }
 PG_INLINE vec vec_mul(vec x, vec y) { return _mm_mul_pd(x, y); }
+PG_INLINE vec vec_pick(const double *v, const uint32_t *at) { return _mm_set_pd(v[at[1]], v[at[0]]); }
+PG_INLINE vec vec_load_part(const double *from, size_t count) { return count > 1 ? _mm_loadu_pd(from) : _mm_load_sd(from); }
+PG_INLINE void vec_store_part(double *to, size_t count, vec x) {
+    if (count > 1)
+        _mm_storeu_pd(to, x);
+    else
+        _mm_store_sd(to, x);
+}
 
 PG_INLINE void vec_transpose(vec *x) {
     vec low = _mm_unpacklo_pd(x[0], x[1]), high = _mm_unpackhi_pd(x[0], x[1]);
@@ -115,16 +160,11 @@ PG_INLINE void vec_transpose(vec *x) {
 #endif
 #endif
 
-#if defined(__GNUC__) || defined(__clang__)
-#define PG_PREFETCH(address) __builtin_prefetch(address)
-#else
-#define PG_PREFETCH(address) ((void)0)
-#endif
-
-/* x and those behind it, of which there are `count` < PG_WIDTH or all: a vector with zeros for the others. */
+/* PG_WIDTH numbers of v, wherever they are; or `count` < PG_WIDTH of them, and zeros. */
 PG_INLINE vec vec_gather(const double *v, const uint32_t *at, size_t count) {
-    double x[PG_WIDTH];
-    for (size_t i = 0; i < PG_WIDTH; i++) x[i] = i < count ? v[at[i]] : 0.0;
+    if (count >= PG_WIDTH) return vec_pick(v, at);
+    double x[PG_WIDTH] = {0.0};
+    for (size_t i = 0; i < count; i++) x[i] = v[at[i]];
     return vec_load(x);
 }
 

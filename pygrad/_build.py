@@ -12,10 +12,6 @@ from typing import Any
 import cffi
 
 CSRC = "csrc"  # relative to setup.py, as setuptools wants it
-HEADERS = [
-    "arena.h", "formulas.inc", "graph.h", "guard.h", "handle.h", "kernels.h", "kernels.inc", "kernels_sets.h", "lock.h",
-    "native.h", "ops.h", "program.h", "program_parts.h", "pygrad.h", "threads.h", "vmath.h",
-]  # fmt: skip
 LIBRARY = [
     "arena.c", "formulas_exact.c", "graph.c", "kernels.c", "kernels_avx2.c", "kernels_avx512.c", "kernels_baseline.c",
     "layers.c", "listing.c", "optim.c", "program_check.c", "program_isa.c", "program_run.c", "program_space.c",
@@ -42,7 +38,7 @@ ffibuilder = cffi.FFI()
 ffibuilder.cdef(declarations("pygrad.h"))
 _options: dict[str, Any] = {
     "sources": [f"{CSRC}/{name}" for name in LIBRARY],
-    "depends": [f"{CSRC}/{name}" for name in HEADERS],
+    "depends": sorted(f"{CSRC}/{name}" for name in os.listdir(CSRC) if name.endswith((".h", ".inc"))),
     "include_dirs": [CSRC],
 }
 _source = '#include "pygrad.h"\n'
