@@ -356,6 +356,13 @@ const char *pg_build_compiler(void);
 const char *pg_build_isa(void);
 const char *pg_cpu_isa(void);
 
+/* ---- for tests: the loops of programs ----
+ * z[i] = an op's formula for i < n, with the functions of an instruction set ("baseline", ...), or of "libm". form 0: value, of
+ * operands x, y; 1, 2: derivative by x, by y, of operands g, x, y, z. operands: four arrays, NULL where the op has none;
+ * the value of logsumexp is that of three numbers, operands[0] = the first of all, the second of all, the third.
+ * PG_ERR_ISA: this processor has no such set; PG_ERR_OP: no such formula. */
+int pg_program_formula(const char *set, int op, int form, double k, size_t n, const double *const *operands, double *z);
+
 /* ---- for tests: the n-th allocation from now fails, once; 0 switches that off ---- */
 void pg_fail_allocation(uint64_t n);
 
