@@ -1,4 +1,4 @@
-"""Programs written by hand as words, and a slow machine for them: what csrc/program.h says, in NumPy, for one test's eyes.
+"""Programs written by hand as words, and a slow machine for them: what csrc/program.h says, in NumPy, to compare with.
 
 The machine keeps all lanes of a stage at once and knows no blocks, no threads and no instruction sets. Formulas are
 those of the op table, number by number with `math`: the bits of the C machine with exact=1. Checks nothing.
@@ -69,7 +69,9 @@ class Stage:
     def value(self, name: str, a: int, b: int = NO_SLOT, width: int = 1, at: int = 0) -> int:
         return self.do(OP_CODES[name], VALUE, a=a, b=b, c=NO_SLOT, d=NO_SLOT, width=width, at=at)
 
-    def derivative(self, name: str, g: int, x: int, z: int, y: int = NO_SLOT, by: int = DX, width: int = 1, at: int = 0) -> int:
+    def derivative(
+        self, name: str, g: int, x: int, z: int, y: int = NO_SLOT, by: int = DX, width: int = 1, at: int = 0
+    ) -> int:
         return self.do(OP_CODES[name], by, a=g, b=x, c=y, d=z, width=width, at=at)
 
     def words(self) -> list[int]:
@@ -166,7 +168,7 @@ class Machine:
         own, self.rows = self.rows[:n_rows].reshape(-1, lanes or 1), self.rows[n_rows:]
         n = lanes or self.samples
         tasks = 1 if lanes else min(TASKS, max(1, n // TASK_SAMPLES))
-        size = n if tasks == 1 else -(-(-(-n // tasks)) // LANES) * LANES
+        size = n if tasks == 1 else math.ceil(math.ceil(n / tasks) / LANES) * LANES
         block = np.zeros((slots, n))
         for move in inputs:
             self._input(block, own, move)

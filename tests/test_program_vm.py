@@ -329,7 +329,9 @@ def test_a_sample_is_the_same_alone() -> None:
 def test_no_samples() -> None:
     program = classifier()
     outputs, gradient, loss = Program(*program).run(parameters_for(program), 0, **data_for(0))
-    assert loss == 0.0 and same(gradient, np.zeros(len(gradient))) and outputs[0].shape == (0, 4)
+    assert loss == 0.0
+    assert same(gradient, np.zeros(len(gradient)))
+    assert outputs[0].shape == (0, 4)
 
 
 def test_other_sizes_in_turn() -> None:
@@ -340,7 +342,9 @@ def test_other_sizes_in_turn() -> None:
         for threads in (2, 1, 3):
             slow = Machine(*program, parameters, samples, **data_for(samples))
             outputs, gradient, loss = fast.run(parameters, samples, **data_for(samples), threads=threads)
-            assert same(outputs[0], slow.outputs[0]) and same(gradient, slow.gradient) and loss == slow.loss
+            assert same(outputs[0], slow.outputs[0])
+            assert same(gradient, slow.gradient)
+            assert loss == slow.loss
 
 
 # ---- from several threads ----
@@ -355,7 +359,7 @@ def test_a_program_used_from_several_threads() -> None:
     def use(first: int) -> None:
         for i in range(60):
             n = (3, 50, 1100)[(first + i) % 3]
-            outputs, gradient, loss = fast.run(parameters, n, **data_for(n), threads=1 + i % 2)
+            outputs, gradient, _loss = fast.run(parameters, n, **data_for(n), threads=1 + i % 2)
             if not (same(gradient, wanted[n].gradient) and same(outputs[0], wanted[n].outputs[0])):
                 wrong.append((n, i))
 
@@ -438,7 +442,8 @@ def test_training(rule: int, batch: int, shuffled: bool) -> None:
     steps = epochs * -(-41 // batch)
     assert training.run() == steps == training.run()
     wanted, losses = trained_slowly(fast, parameters, data, epochs, batch, rule, **options)
-    assert same(training.parameters, wanted) and same(training.losses, losses)
+    assert same(training.parameters, wanted)
+    assert same(training.losses, losses)
     assert not same(wanted, parameters)
 
 
@@ -447,14 +452,17 @@ def test_training_in_pieces() -> None:
     program, data = classifier(), data_for(41)
     fast, parameters = Program(*program), parameters_for(program)
     training = Training(fast, parameters, data, 4, 10, ADAM)
-    assert training.run(steps=3) == 3 and training.settings[5] == 4.0
+    assert training.run(steps=3) == 3
+    assert training.settings[5] == 4.0
     assert np.isnan(training.losses).all()
     assert training.run(steps=0) == 4  # at least one
     assert training.run(seconds=0.0) == 5
-    assert not np.isnan(training.losses[0]) and np.isnan(training.losses[1:]).all()
+    assert not np.isnan(training.losses[0])
+    assert np.isnan(training.losses[1:]).all()
     assert training.run() == 20
     wanted, losses = trained_slowly(fast, parameters, data, 4, 10, ADAM)
-    assert same(training.parameters, wanted) and same(training.losses, losses)
+    assert same(training.parameters, wanted)
+    assert same(training.losses, losses)
 
 
 def test_training_meets_an_index_out_of_range() -> None:
@@ -463,7 +471,8 @@ def test_training_meets_an_index_out_of_range() -> None:
     data["indices"][0][25] = 4
     fast, parameters = Program(*program), parameters_for(program)
     training = Training(fast, parameters, data, 2, 10, SGD)
-    assert training.run() == lib.PG_ERR_INDEX and list(training.where) == [25, 0]
+    assert training.run() == lib.PG_ERR_INDEX
+    assert list(training.where) == [25, 0]
     after_two = Training(fast, parameters, data, 2, 10, SGD)
     assert after_two.run(steps=2) == 2
     assert same(training.parameters, after_two.parameters)
