@@ -72,7 +72,7 @@ class Updates:
     @classmethod
     def _ids(cls, values: Sequence[Any]) -> Any:
         _updates.need_values(values, cls)
-        if any(type(v.data) is not float for v in values):
+        if any(v._holds_array for v in values):
             raise TypeError("_ids: expected scalar Values")
         return ffi.new(_TOKEN, [v._id for v in values])
 

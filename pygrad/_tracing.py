@@ -46,7 +46,8 @@ class Trace:
     """A recording under way.
 
     value_type: of the inputs; births: of its leaves made before the function was called, the inputs among them.
-    columns: {id of an input: its number}; picks: {id of a node of pygrad.pick: (the node, the index's column)}.
+    columns: {id of an input: its number}; picks: {id of a node of pygrad.pick: (the node, the index's column)}; errors:
+    those that were raised, for a library may put another in their place.
     """
 
     def __init__(self, value_type: Any, inputs: list[Any]) -> None:
@@ -54,6 +55,7 @@ class Trace:
         self.births: int = value_type._births()
         self.columns = {id(v): k for k, v in enumerate(inputs)}
         self.picks: dict[int, tuple[Any, int]] = {}
+        self.errors: list[TraceError] = []
 
 
 class _Current(threading.local):
@@ -93,9 +95,21 @@ def recorded(trace: Trace) -> Iterator[None]:
         _current.trace = trace
         _change(1)
         yield
+    except Exception as error:
+        for cause in _causes(error):
+            if cause is not error and cause in trace.errors:
+                raise cause from None
+        raise
     finally:
         _current.trace = None
         _change(-1)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and those that it was raised from: NumPy, for one, says ValueError whatever float() raised."""
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 # ---- what is refused ----
@@ -146,7 +160,10 @@ def compared(x: Any, y: Any) -> None:
 def error(message: str) -> TraceError:
     """The error, with the place of the user's code that led to it."""
     frame = _user_frame()
-    return TraceError(message, frame.f_code.co_filename, frame.f_lineno)
+    made = TraceError(message, frame.f_code.co_filename, frame.f_lineno)
+    if _current.trace is not None:
+        _current.trace.errors.append(made)
+    return made
 
 
 _PACKAGE = Path(__file__).parent.as_posix() + "/"
