@@ -5,6 +5,7 @@ Chains of additions and products are drawn as such, or no pass would find any. K
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -157,6 +158,74 @@ def _sweep(code: Code, values: list[float], root: int, index: int) -> list[float
         for a, contribution in adds:
             grad[a] += contribution
     return grad
+
+
+def sums(random: Random) -> Code:
+    """Code of little but additions and products, whose operands are few: each has many uses, at many places."""
+    code = Code()
+    for op, count in (("input", random.randint(1, 4)), ("parameter", random.randint(1, 3))):
+        for k in range(count):
+            code.add(op, (), k)
+    leaves = len(code)
+    code.add("constant", (), 0.0)
+    new: list[int] = []  # values without a use
+
+    def some() -> int:
+        if new and random.random() < 0.75:
+            return new.pop(-1 if random.random() < 0.7 else random.randrange(len(new)))
+        return random.randrange(len(code))
+
+    for _ in range(random.randint(3, 25)):
+        op = random.choices(["mul", "add", "sum", "dot", "relu"], [45, 45, 3, 2, 5])[0]
+        if op == "mul":
+            operands = [random.randrange(leaves + 1) if random.random() < 0.8 else some() for _ in range(2)]
+        else:
+            operands = [some() for _ in range({"add": 2, "relu": 1}.get(op, random.randint(1, 4)))]
+            random.shuffle(operands)
+        new.append(code.add(op, tuple(operands)))
+    code.outputs = [len(code) - 1, *(random.randrange(len(code)) for _ in range(random.choice([0, 0, 1, 2])))]
+    return code
+
+
+def orders(code: Code, root: int) -> dict[tuple[str, int], int]:
+    """For each leaf a number that stands for what is added to its gradient, in which order: for code of sums().
+
+    As gradients() computes them, but with symbols for numbers: no two terms, and no two orders, give the same.
+    """
+    values: list[int] = []
+    for op, args, k in zip(code.ops, code.args, code.ks, strict=True):
+        xs = [values[a] for a in args]
+        if op == "dot":
+            first = len(args) % 2
+            xs = xs[:first] + [_either(w, x) for w, x in zip(xs[first::2], xs[first + 1 :: 2], strict=True)]
+        if op in ("add", "sum", "dot"):
+            value = xs[0]
+            for x in xs[1:]:
+                value = hash(("sum", min(value, x), max(value, x)))
+        else:
+            value = _either(*xs) if op == "mul" else hash((op, k, *xs))
+        values.append(value)
+    grad: dict[int, int] = {root: 1}
+    for i in range(root, -1, -1):
+        op, args = code.ops[i], code.args[i]
+        if i not in grad:
+            continue
+        g = grad[i]
+        if op in ("mul", "dot"):
+            first = len(args) % 2
+            pairs = list(zip(args[first::2], args[first + 1 :: 2], strict=True))
+            adds = [(w, _either(g, values[x])) for w, x in pairs] + [(a, g) for a in args[:first]]
+            adds += [(x, _either(g, values[w])) for w, x in pairs]
+        else:
+            adds = [(a, g if op != "relu" else hash((g, values[i]))) for a in args]
+        for a, contribution in adds:
+            grad[a] = hash((grad[a], contribution)) if a in grad else contribution
+    leaves = [i for i, op in enumerate(code.ops) if op in ("input", "parameter")]
+    return {(code.ops[i], code.ks[i]): grad[i] for i in leaves if i in grad}
+
+
+def _either(x: int, y: int) -> int:
+    return hash(("product", min(x, y), max(x, y)))
 
 
 def same_bits(xs: Any, ys: Any, signs_of_zeros: bool = True) -> bool:

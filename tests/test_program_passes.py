@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from itertools import permutations
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -24,7 +24,7 @@ from pygrad.programs.passes import (
     gather_sums,
 )
 
-from .program_codes import codes, gradients, same_bits, samples
+from .program_codes import codes, gradients, orders, same_bits, samples, sums
 
 NAMES = {("input", k): f"x{k}" for k in range(9)} | {("parameter", k): f"w{k}" for k in range(9)}
 
@@ -98,7 +98,9 @@ def test_dead_code():
 def test_effects_are_outputs_and_stay():
     code = code_of("a = mul x0 w0\nb = exp a\nreturn a")
     code.outputs += [code.add("accumulate", (0,), 4), code.add("outer", (2, 0, 1), (5, 6))]
-    assert text_of(dead_code(code)) == "%0 = mul x0, w0\naccumulate x0 to G[4]\nouter %0 * [x0, w0] to G[5, 6]\nreturn %0"
+    assert text_of(dead_code(code)).splitlines() == [
+        "%0 = mul x0, w0", "accumulate x0 to G[4]", "outer %0 * [x0, w0] to G[5, 6]", "return %0",
+    ]  # fmt: skip
     code.outputs += [code.add("accumulate", (0,), 4)]
     assert common_subexpressions(code).ops.count("accumulate") == 2
 
@@ -220,6 +222,19 @@ def test_a_value_with_another_use_ends_a_chain_and_begins_the_next():
     )
 
 
+def test_outputs_are_not_computed_twice():
+    check(
+        gather_sums,
+        "a = add x0 x1\nb = add a x2\nc = add b x3\nreturn b c",
+        "%0 = sum x0 + x1 + x2\n%1 = add %0, x3\nreturn %0, %1",
+    )
+    check(
+        gather_products,
+        "p = mul x0 w0\nq = mul x1 w1\na = add p q\nreturn q a",
+        "%0 = mul x0, w0\n%1 = mul x1, w1\n%2 = add %0, %1\nreturn %1, %2",
+    )
+
+
 def test_a_chain_ends_where_something_else_uses_its_operands():
     """x1's gradient is that of b, then that of the product, then that of a: a sum at d would make it b, a, product."""
     check(
@@ -304,18 +319,27 @@ def test_few_products_stay_unless_asked_for():
     check(lambda code: gather_products(code, shortest=1), before, "%0 = dot x1 + w0*x0\nreturn %0")
 
 
-@pytest.mark.parametrize("uses", list(permutations([0, 1, 2])))
-def test_an_operand_of_several_parts_joins_only_in_the_sweep_s_order(uses):
+@pytest.mark.parametrize(
+    ("start", "first", "second", "joined"),
+    [
+        ("x5", "x0 x9", "x9 x1", True),  # input, then weight: the sweep met the second product first, as it does now
+        ("x5", "x9 x0", "x1 x9", False),
+        ("x5", "x9 x0", "x9 x1", False),
+        ("x5", "x0 x9", "x1 x9", False),
+        ("x9", "x0 x9", "x1 x2", True),  # the start was met after the second product and before the first
+        ("x9", "x9 x0", "x1 x2", False),
+        ("x9", "x0 x1", "x9 x2", True),
+        ("x9", "x0 x1", "x2 x9", False),
+        ("x9", "x0 x9", "x9 x1", True),
+        ("x5", "x9 x9", "x0 x1", True),
+        ("x5", "x9 x9", "x9 x1", False),
+        ("0.5", "w1 0.5", "w2 0.5", True),  # constants have no gradient
+    ],
+)
+def test_an_operand_of_several_parts_joins_only_in_the_sweep_s_order(start, first, second, joined):
     """The sweep meets the last product first, and of a dot product the weights, the start, the inputs."""
-    weight, start, product_input = uses
-    rows = {weight: "x9 {}", product_input: "{} x9"}
-    products = [rows[i].format(f"x{i}") for i in range(3) if i in rows]
-    shared_start = "x9"
-    text = f"p = mul {products[0]}\na = add {shared_start} p\nq = mul {products[1]}\nb = add a q\nreturn b"
-    code = code_of(text)
-    joined = gather_products(code).ops.count("dot") == 1
-    # the order of the parts in the chain: the first product, the start, the second product
-    assert joined == (products[0].endswith("x9") and products[1].startswith("x9"))
+    code = code_of(f"p = mul {first}\na = add {start} p\nq = mul {second}\nb = add a q\nreturn b")
+    assert (gather_products(code).ops.count("dot") == 1) == joined
 
 
 def test_a_product_with_an_operand_used_in_between_stays():
@@ -343,12 +367,37 @@ def test_a_product_with_an_operand_used_in_between_stays():
     )
 
 
+@pytest.mark.parametrize("second", ["x2 x1", "x1 x2"])
+def test_a_chain_of_additions_does_not_pass_a_use_by_another(second):
+    """x1's gradient is b's, then a's; from the end of a's chain it would be a's, then b's."""
+    text = f"a = add x0 x1\nb = add {second}\nc = add a x3\nd = mul b c\nreturn d"
+    assert gather_sums(code_of(text)).ops.count("sum") == 0
+    assert gather_sums(code_of(text.replace(second, "x2 x5"))).ops.count("sum") == 1
+
+
+@pytest.mark.parametrize("second", ["x9 x5", "x5 x9"])
+def test_a_chain_of_products_does_not_pass_a_use_by_another(second):
+    text = f"""
+        p = mul x0 x9
+        a = add x1 p
+        q = mul {second}
+        b = add x2 q
+        r = mul x3 x4
+        c = add a r
+        d = div b c
+        return d
+        """
+    assert gather_products(code_of(text)).ops.count("dot") == 0
+    assert gather_products(code_of(text.replace(second, "x7 x8"))).ops.count("dot") == 1
+
+
 # ---- none changes a bit ----
 
 BEFORE_DERIVATIVES = [
     dead_code, fold_constants, lambda code: fold_constants(code, exact=True), gather_sums, gather_products,
     lambda code: gather_sums(code, 2), lambda code: gather_products(code, 1),
 ]  # fmt: skip
+GATHERING = BEFORE_DERIVATIVES[3:]
 ALL = [*BEFORE_DERIVATIVES, common_subexpressions, drop_identities]
 
 
@@ -379,6 +428,20 @@ def test_passes_before_derivatives_change_no_gradient(code, given_samples, order
             found = gradients(other, other.outputs[root], given_samples)
             for leaf, grads in expected.items():
                 assert same_bits(found.get(leaf, [0.0] * len(grads)), grads, signs_of_zeros=False)
+
+
+def test_gathering_keeps_the_order_of_what_gradients_add_up():
+    random, gathered = Random(5), 0
+    for _ in range(4000):
+        code = sums(random)
+        order = random.sample(GATHERING, 3)
+        changed = code
+        for change in order:
+            changed = change(changed)
+        gathered += changed.ops.count("sum") + changed.ops.count("dot")
+        for before, after in zip(code.outputs, changed.outputs, strict=True):
+            assert orders(changed, after) == orders(code, before)
+    assert gathered > 4000
 
 
 # ---- listing and counts ----
