@@ -67,7 +67,7 @@ class Graph:
         self.leaf = self.constant.copy()
         self.leaf[others] = True
         self.values = np.zeros(len(code))  # of constants
-        same = np.arange(len(code))
+        self.same = same = np.arange(len(code))  # of equal leaves the first
         self._apart = np.zeros(len(code), np.int64)  # a number above 0 for each leaf that is no constant
         if constants:
             numbers = np.array(constants)
@@ -100,22 +100,25 @@ class Graph:
 
 
 class Lanes:
-    """Instructions to run as lanes. A place is named by the bytes of its vector: the value there in each lane."""
+    """Instructions to run as lanes. A place in them is named by the number of the value that stands there in all
+    lanes, or, where values differ, by the bytes of the vector of their numbers."""
 
     def __init__(self, count: int) -> None:
         self.count = count
         self.vectors: dict[bytes, Integers] = {}
-        self.uses: dict[bytes, int] = {}  # of each place, within the lanes
-        self.interior: dict[bytes, list[bytes]] = {}  # what is computed here, and its operands
+        self.uses: dict[bytes, int] = {}  # of each vector, within the lanes
+        self.shared: dict[int, int] = {}  # values that are the same in all lanes, and their uses
+        self.interior: dict[bytes, list[bytes | int]] = {}  # what is computed here, and its operands
         self.level = 0
 
-    def outside(self) -> Iterator[tuple[bytes, Integers]]:
-        """What is not computed here: leaves, and results of others."""
+    def rows(self) -> Iterator[tuple[bytes, Integers]]:
+        """What differs and is not computed here: leaves, and results of others."""
         return ((key, v) for key, v in self.vectors.items() if key not in self.interior)
 
     def join(self, other: Lanes) -> None:
         """Takes in lanes of the same count."""
         self.vectors.update(other.vectors)
+        self.shared.update(other.shared)
         self.interior.update(other.interior)
 
 
@@ -142,7 +145,7 @@ def schedule(graph: Graph, groups: list[Lanes], rest: list[int]) -> Schedule:
         for key in lanes.interior:
             home[lanes.vectors[key]] = number
     homes: list[int] = home.tolist()
-    joined = _Joined(len(graph.code), groups)
+    joined = _Joined(leaf, groups)
     for first in chain(rest, [-1 - number for number in range(len(groups))]):
         if first >= 0 and levels[first] != _UNKNOWN:
             continue
@@ -164,7 +167,7 @@ def schedule(graph: Graph, groups: list[Lanes], rest: list[int]) -> Schedule:
                 levels[unit] = highest | 1
                 joined.level[unit] = highest | 1
             elif not joined.done[-1 - unit]:
-                missing = joined.missing(-1 - unit, leaf)
+                missing = joined.missing(-1 - unit)
                 if missing:
                     stack.extend(x if homes[x] < 0 else -1 - homes[x] for x in missing)
                     continue
@@ -172,60 +175,62 @@ def schedule(graph: Graph, groups: list[Lanes], rest: list[int]) -> Schedule:
                     for x in v.tolist():
                         levels[x] = at
             stack.pop()
-    joined.level[leaf] = _LEAF
     return Schedule(joined.level, joined.result)
 
 
 class _Joined:
     """Lanes that have a level, joined where they match."""
 
-    def __init__(self, values: int, groups: list[Lanes]) -> None:
+    def __init__(self, leaf: npt.NDArray[np.bool_], groups: list[Lanes]) -> None:
         self.groups = groups
         self.done = [False] * len(groups)
-        self.level = np.full(values, _UNKNOWN)
+        self.level = np.where(leaf, _LEAF, _UNKNOWN)
         self.result: list[Lanes] = []
         self._producer: dict[bytes, Lanes] = {}
         self._reader: dict[tuple[int, bytes], Lanes] = {}
 
-    def missing(self, number: int, leaf: npt.NDArray[np.bool_]) -> list[int]:
+    def missing(self, number: int) -> list[int]:
         """Values that the group reads and that have no level yet."""
-        found: list[int] = []
-        for _, v in self.groups[number].outside():
-            if not leaf[v[0]]:
-                unknown = v[self.level[v] == _UNKNOWN]
-                found.extend(unknown.tolist())
-        return list(dict.fromkeys(found))
+        lanes = self.groups[number]
+        read = [np.fromiter(lanes.shared, np.int64, len(lanes.shared)), *[v for _, v in lanes.rows()]]
+        return list(dict.fromkeys(x for v in read for x in v[self.level[v] == _UNKNOWN].tolist()))
 
     def place(self, number: int) -> list[tuple[Integers, int]]:
         """Gives the group a level; the vectors that it computes, with it."""
         lanes = self.groups[number]
         self.done[number] = True
-        needs = {key: int(self.level[v].max()) for key, v in lanes.outside()}  # a leaf: _UNKNOWN, below all
-        producers = {id(p): p for p in map(self._producer.get, needs) if p is not None}
-        target = None
-        for producer in sorted(producers.values(), key=lambda p: -p.level):
-            if all(at < producer.level or self._producer.get(key) is producer for key, at in needs.items()):
-                target = producer
-                break
+        needs = {key: int(self.level[v].max()) for key, v in lanes.rows()}
+        shared = np.fromiter(lanes.shared, np.int64, len(lanes.shared))
+        highest = int(self.level[shared].max(initial=_LEAF))
+        target = self._fed(needs, highest)
         if target is None:
-            highest = max(needs.values(), default=_LEAF)
-            level = max(0, highest + 2 - highest % 2) if highest >= 0 else 0
-            varying = [key for key, v in lanes.outside() if (v != v[0]).any()]
-            same_rows = (self._reader.get((level, key)) for key in varying)
+            highest = max(highest, *needs.values()) if needs else highest
+            level = highest + 2 - highest % 2 if highest >= 0 else 0
+            same_rows = (self._reader.get((level, key)) for key in needs)
             target = next((reader for reader in same_rows if reader is not None), None)
             if target is None:
                 target = Lanes(lanes.count)
                 target.level = level
                 self.result.append(target)
-            for key in varying:
-                self._reader.setdefault((level, key), target)
         target.join(lanes)
+        for key in needs:
+            self._reader.setdefault((target.level, key), target)
         placed = []
         for key in lanes.interior:
             self._producer[key] = target
             self.level[lanes.vectors[key]] = target.level
             placed.append((lanes.vectors[key], target.level))
         return placed
+
+    def _fed(self, needs: dict[bytes, int], highest: int) -> Lanes | None:
+        """Lanes that compute some of these rows lane by lane, and run after what else is needed."""
+        producers = {id(p): p for p in map(self._producer.get, needs) if p is not None}
+        for producer in sorted(producers.values(), key=lambda p: -p.level):
+            if highest < producer.level and all(
+                at < producer.level or self._producer.get(key) is producer for key, at in needs.items()
+            ):
+                return producer
+        return None
 
 
 # ---- code ----
@@ -234,17 +239,22 @@ class _Joined:
 def assemble(graph: Graph, groups: list[Lanes], rest: list[int]) -> Split:
     """The parts' codes, in order."""
     code = graph.code
+    outputs = list(dict.fromkeys(code.outputs))
+    if not groups:
+        whole = Code(list(code.ops), list(code.args), list(code.ks), outputs)
+        return Split([Part(1, whole, [], [np.array([i]) for i in outputs])] if len(code) else [], list(code.outputs))
     planned = schedule(graph, groups, rest)
     needed = np.zeros(len(code), bool)
     needed[code.outputs] = True
     for lanes in planned.groups:
-        for _, v in lanes.outside():
+        needed[list(lanes.shared)] = True
+        for _, v in lanes.rows():
             needed[v] = True
     by_level: dict[int, list[int]] = {}
     levels = planned.level.tolist()
     for i in rest:
         by_level.setdefault(levels[i], []).append(i)
-    written = [i for i in dict.fromkeys(code.outputs) if graph.leaf[i]]
+    written = [i for i in outputs if graph.leaf[i]]
     if written:
         by_level.setdefault(_LEAF, [])
     for members in by_level.values():
@@ -253,32 +263,39 @@ def assemble(graph: Graph, groups: list[Lanes], rest: list[int]) -> Split:
         needed[operands[at != planned.level[members[:1]]]] = True
     parts: list[tuple[int, Part]] = []
     for level, members in by_level.items():
-        parts.append((level, _one_lane(graph, members, needed, levels, written if level == _LEAF else [])))
+        parts.append((level, _one_lane(graph, members, needed, written if level == _LEAF else [])))
     for lanes in planned.groups:
         parts.append((lanes.level, _many_lanes(graph, lanes, needed)))
     parts.sort(key=lambda part: part[0])
     return Split([part for _, part in parts], list(code.outputs))
 
 
-def _one_lane(
-    graph: Graph, members: list[int], needed: npt.NDArray[np.bool_], levels: list[int], leaves: list[int]
-) -> Part:
+def _leaf(graph: Graph, new: Code, x: int) -> int:
+    """The leaf by which new code reads a value."""
+    code = graph.code
+    return new.add(code.ops[x], (), code.ks[x]) if graph.leaf[x] else new.add("shared", (), x)
+
+
+def _one_lane(graph: Graph, members: list[int], needed: npt.NDArray[np.bool_], leaves: list[int]) -> Part:
     """Instructions as they stood. leaves: that are outputs themselves."""
     code = graph.code
     new = Code()
     place: dict[int, int] = {}
-    flat, start, arity = graph.flat, graph.start, graph.arity
+    ops, args, ks = code.ops, code.args, code.ks
     for i in members:
-        operands = []
-        for x in flat[start[i] : start[i] + arity[i]].tolist():
-            at = place.get(x)
-            if at is None:
-                at = place[x] = new.add(code.ops[x], (), code.ks[x]) if graph.leaf[x] else new.add("shared", (), x)
-            operands.append(at)
-        place[i] = new.add(code.ops[i], tuple(operands), code.ks[i])
+        for x in args[i]:
+            if x not in place:
+                same = int(graph.same[x])
+                if same not in place:
+                    place[same] = _leaf(graph, new, same)
+                place[x] = place[same]
+        place[i] = len(new.ops)
+        new.ops.append(ops[i])
+        new.args.append(tuple([place[x] for x in args[i]]))
+        new.ks.append(ks[i])
     for x in leaves:
         if x not in place:
-            place[x] = new.add(code.ops[x], (), code.ks[x])
+            place[x] = _leaf(graph, new, x)
     wanted = [i for i in members if needed[i]] + leaves
     new.outputs = [place[i] for i in wanted]
     return Part(1, new, [], [np.array([i]) for i in wanted])
@@ -289,21 +306,18 @@ def _many_lanes(graph: Graph, lanes: Lanes, needed: npt.NDArray[np.bool_]) -> Pa
     code = graph.code
     part = Part(lanes.count, Code())
     new = part.code
-    place: dict[bytes, int] = {}
+    place: dict[bytes | int, int] = {}
     for key in sorted(lanes.interior, key=lambda key: int(lanes.vectors[key][0])):
         operands = []
         for name in lanes.interior[key]:
             at = place.get(name)
             if at is None:
-                v = lanes.vectors[name]
-                x = int(v[0])
-                if (v != x).any():
-                    at = new.add("input", (), len(part.rows))
-                    part.rows.append(graph.values[v] if graph.constant[x] else v)
-                elif graph.leaf[x]:
-                    at = new.add(code.ops[x], (), code.ks[x])
+                if isinstance(name, int):
+                    at = _leaf(graph, new, name)
                 else:
-                    at = new.add("shared", (), x)
+                    v = lanes.vectors[name]
+                    at = new.add("input", (), len(part.rows))
+                    part.rows.append(graph.values[v] if graph.constant[v[0]] else v)
                 place[name] = at
             operands.append(at)
         i = int(lanes.vectors[key][0])

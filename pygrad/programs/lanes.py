@@ -16,8 +16,8 @@ nor the parts can so depend on each other in a circle.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from heapq import heappop, heappush
+from operator import eq
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +37,8 @@ _LANE_OPERAND, _ROW, _GATHER, _RESULT, _PART = 0.5, 0.5, 1.5, 1.0, 100.0
 
 _SMALL = 8  # an expression of so few instructions is rather gathered from everywhere than cut up by parameters
 _WIDE = 1.5  # a class with so many times the members of the root's spans more than the root's lanes
+_WIDE_WORK = 0.6  # so much of the work in such classes is most of it
+_LONG = 16  # operands: with more, NumPy is faster at making a key of their classes
 _ELSEWHERE = 1 << 40  # uses that are never decided in this round
 _FOREIGN = frozenset({"input", "seed", "pick", "dpick", "outer", "accumulate"})
 
@@ -97,6 +99,7 @@ def _classes(graph: Graph, free: list[int], leaves: Integers) -> _Classes:
     ops, args, ks = graph.code.ops, graph.code.args, graph.code.ks
     of = leaves.tolist()
     array = leaves.copy()
+    long = int(graph.arity.max(initial=0)) > _LONG
     number = int(leaves.max(initial=0)) + 1
     numbers: dict[object, int] = {}
     for i in free:
@@ -109,14 +112,17 @@ def _classes(graph: Graph, free: list[int], leaves: Integers) -> _Classes:
             key = (ops[i], k, of[a[0]], of[a[1]])
         elif len(a) == 1:
             key = (ops[i], k, of[a[0]])
-        elif len(a) <= 16:
+        elif len(a) <= _LONG:
             key = (ops[i], k, *[of[x] for x in a])
         else:
             key = (ops[i], k, array[graph.operands(i)].tobytes())
         c = numbers.setdefault(key, number)
         if c == number:
             number += 1
-        of[i] = array[i] = c
+        of[i] = c
+        if long:
+            array[i] = c
+    array = np.array(of, np.int64)
     chosen = np.array(free, np.int64)
     order = chosen[np.argsort(array[chosen], kind="stable")]
     sorted_classes = array[order]
@@ -160,12 +166,13 @@ def _round(
         if len(roots) < MIN_LANES:
             search.leave(roots)
             continue
-        lanes = search.grow(roots)
-        if alike is not None and search.wide_work(lanes) > 0.6:
+        lanes = search.grow(roots, narrow=False, stop_if_wide=alike is not None)
+        if lanes is None:
             lanes = search.grow(roots, narrow=True)
+        assert lanes is not None
         pays = search.pays(lanes, _ROW if alike is not None else gather)
         if pays and alike is not None and len(lanes.interior) <= _SMALL:
-            pays = 8 * lanes.count >= alike.sizes[roots[0]]
+            pays = 2 * lanes.count >= alike.sizes[roots[0]]
             left_over |= not pays
         for key in lanes.interior:
             decided[lanes.vectors[key]] = True
@@ -199,20 +206,25 @@ class _Search:
 
     def settle(self, lanes: Lanes) -> None:
         """Decides the uses that the lanes make of what is not in them."""
-        for key, uses in lanes.uses.items():
-            v = lanes.vectors[key]
-            if key not in lanes.interior and self.free[v[0]]:
-                np.subtract.at(self.undecided, v, uses)
+        for x, uses in lanes.shared.items():
+            self.undecided[x] -= uses * lanes.count
+        for key, v in lanes.rows():
+            if self.free[v[0]]:
+                np.subtract.at(self.undecided, v, lanes.uses[key])
 
-    def grow(self, roots: Integers, narrow: bool = False) -> Lanes:
-        """All that can be in the lanes of these roots, which are of one class. narrow: but no class that is wide.
+    def grow(self, roots: Integers, narrow: bool, stop_if_wide: bool = False) -> Lanes | None:
+        """All that can be in the lanes of these roots, which are of one class.
+
+        narrow: but no class that is wide. stop_if_wide: None as soon as most of the work is in wide ones: a net whose
+        outputs are used in several ways, say. It is then better to have its lanes whole, and those of each use on top.
 
         A place in the lanes is the vector of the values that stand there. Users come before their operands, as
         classes are taken from the last on: when a place is looked at, all its uses within the lanes are known.
         """
         graph, of, free = self.graph, self.classes.of, self.free
         lanes = Lanes(len(roots))
-        vectors, uses, interior = lanes.vectors, lanes.uses, lanes.interior
+        vectors, uses, interior, shared = lanes.vectors, lanes.uses, lanes.interior, lanes.shared
+        work = wide = 0
         first = roots.tobytes()
         vectors[first], uses[first] = roots, 0
         heap = [(-int(of[roots[0]]), first)]
@@ -220,46 +232,43 @@ class _Search:
             key = heappop(heap)[1]
             v = vectors[key]
             if key is not first:
-                if narrow and self.classes.sizes[v[0]] > _WIDE * lanes.count:
+                is_wide = self.classes.sizes[v[0]] > _WIDE * lanes.count
+                if (narrow and is_wide) or not (self.undecided[v] == uses[key]).all():
                     continue
-                if not (self.undecided[v] == uses[key]).all():
+                wide += is_wide * graph.arity[v[0]]
+            work += graph.arity[v[0]]
+            if stop_if_wide and wide > _WIDE_WORK * work + 16:
+                return None
+            columns = graph.columns(v)
+            numbers = columns[:, 0].tolist()
+            same = list(map(eq, numbers, columns[:, -1].tolist()))
+            if True in same:  # only then look at those between
+                same = (columns == columns[:, :1]).all(axis=1).tolist()
+            operands: list[bytes | int] = []
+            for j, x in enumerate(numbers):
+                if same[j]:
+                    shared[x] = shared.get(x, 0) + 1
+                    operands.append(x)
                     continue
-            operands = []
-            for column in graph.columns(v):
+                column = columns[j]
                 name = column.tobytes()
                 if name in uses:
                     uses[name] += 1
                 else:
                     vectors[name], uses[name] = column, 1
-                    if free[column[0]]:
-                        heappush(heap, (-int(of[column[0]]), name))
+                    if free[x]:
+                        heappush(heap, (-int(of[x]), name))
                 operands.append(name)
             interior[key] = operands
-        return lanes
-
-    def wide_work(self, lanes: Lanes) -> float:
-        """The part of the lanes' work that spans more than these lanes: a net whose outputs are used in several ways,
-        say. It is then better to have its lanes whole, and those of each use on top."""
-        work = wide = 0
-        for key, operands in lanes.interior.items():
-            work += len(operands)
-            if self.classes.sizes[lanes.vectors[key][0]] > _WIDE * lanes.count:
-                wide += len(operands)
-        return wide / work if work else 0.0
+        return None if stop_if_wide and wide > _WIDE_WORK * work else lanes
 
     def pays(self, lanes: Lanes, gather: float) -> bool:
         """Whether lanes are likely faster than the same instructions one by one."""
-        constant = self.graph.constant
-        alone = together = 0.0
+        alone = 0.0
+        together = _RESULT
         for operands in lanes.interior.values():
             alone += _INSTRUCTION + _OPERAND * len(operands)
             together += _LANE_OPERAND * len(operands)
-        for key in _outside(lanes):
-            v = lanes.vectors[key]
-            if (v != v[0]).any():
-                together += _ROW if constant[v[0]] else gather
-        return lanes.count * alone > _PART + lanes.count * (together + _RESULT)
-
-
-def _outside(lanes: Lanes) -> Iterable[bytes]:
-    return (key for key in lanes.vectors if key not in lanes.interior)
+        for _, v in lanes.rows():
+            together += _ROW if self.graph.constant[v[0]] else gather
+        return lanes.count * alone > _PART + lanes.count * together
