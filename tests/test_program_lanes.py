@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ class Net:
     """Fully connected layers, relu between them; with dot instructions, or multiplications and additions."""
 
     def __init__(self, code: Code, sizes: Sequence[int], dots: bool) -> None:
-        count = sum((n + 1) * m for n, m in zip(sizes, sizes[1:]))
+        count = sum((n + 1) * m for n, m in pairwise(sizes))
         self.code, self.sizes, self.dots = code, sizes, dots
         self.parameters = parameters(code, count)
 
@@ -324,7 +325,7 @@ def rosenbrock(count: int) -> Code:
     code = Code()
     x = parameters(code, count)
     result: Any = 0.0
-    for a, b in zip(x, x[1:]):
+    for a, b in pairwise(x):
         result = result + 100.0 * (b - a**2) ** 2 + (1.0 - a) ** 2
     code.outputs = [result.number]
     return code
@@ -366,7 +367,7 @@ def test_bodies() -> None:
 def test_shared_values_of_neighbours_are_computed_once() -> None:
     code = Code()
     y = [(x * x).tanh() for x in parameters(code, 200)]
-    code.outputs = [total([(a - b) ** 2 * a for a, b in zip(y, y[1:])]).number]
+    code.outputs = [total([(a - b) ** 2 * a for a, b in pairwise(y)]).number]
     assert shape(check(code)) == [(200, 2, 0, 1), (199, 3, 0, 2)]
 
 
@@ -499,6 +500,36 @@ def test_code_with_samples_is_refused() -> None:
 # ---- at random ----
 
 
+class Planted:
+    """An expression of random steps, written again and again over random operands; some of them always the same."""
+
+    def __init__(self, rng: random.Random, code: Code, values: list[Expression]) -> None:
+        ops = ["add", "mul", "sub", "tanh", "sin", "dot", "sum"]
+        self.rng, self.code = rng, code
+        self.steps = [(rng.choice(ops), [rng.random() for _ in range(3)]) for _ in range(rng.randrange(1, 12))]
+        self.fixed = {at: rng.choice(values) for _, picks in self.steps for at in picks if rng.random() < 0.3}
+        self.window = values[-rng.randrange(1, 40) :]
+
+    def write(self) -> list[Expression]:
+        results: list[Expression] = []
+        for op, picks in self.steps:
+            a, b, c = (self._operand(results, at) for at in picks)
+            if op in ("tanh", "sin"):
+                results.append(a._with(op))
+            else:
+                results.append((of_many(op, [a, b, c, a]) if op in ("dot", "sum") else a._with(op, b)).tanh())
+        return results
+
+    def _operand(self, results: list[Expression], at: float) -> Expression:
+        if at in self.fixed:
+            return self.fixed[at]
+        if results and at < 0.6:
+            return results[int(at * 7919) % len(results)]
+        if at < 0.75:
+            return constant(self.code, self.rng.choice([0.5, self.rng.uniform(-1.0, 1.0)]))
+        return self.rng.choice(self.window)
+
+
 @st.composite
 def codes(draw: st.DrawFn) -> Code:
     """Random code, in which some expressions are planted many times, over any values so far."""
@@ -506,38 +537,14 @@ def codes(draw: st.DrawFn) -> Code:
     code = Code()
     values = parameters(code, draw(st.integers(1, 12)))
     for _ in range(draw(st.integers(1, 8))):
-        steps = [(rng.choice(["add", "mul", "sub", "tanh", "sin", "dot", "sum", "fma"]), rng.random()) for _ in range(
-            rng.randrange(1, 12))]
-        fixed = {j: rng.choice(values) for j in range(40) if rng.random() < 0.4}
-        results = []
-        window = values[-rng.randrange(1, 40) :]
+        planted = Planted(rng, code, values)
+        ends = []
         for _ in range(rng.choice([1, 2, 5, 12, 40])):
-            local: list[Expression] = []
-            leaf = 0
-
-            def operand(at: float) -> Expression:
-                nonlocal leaf
-                if local and (at < 0.6 or leaf > 30):
-                    return local[int(at * 7919) % len(local)]
-                leaf += 1
-                if leaf in fixed:
-                    return fixed[leaf]
-                if at < 0.75:
-                    return constant(code, rng.choice([0.5, rng.uniform(-1.0, 1.0)]))
-                return rng.choice(window)
-
-            for op, at in steps:
-                a, b, c = operand(at), operand(at * 17 % 1), operand(at * 29 % 1)
-                if op == "fma":
-                    local.append(of_many("dot", [a, b, c]))
-                elif op in ("dot", "sum"):
-                    local.append(of_many(op, [a, b, c, a] if op == "dot" else [a, b, c]).tanh())
-                else:
-                    local.append((a._with(op) if op in ("tanh", "sin") else a._with(op, b)).tanh())
-            results.append(local[-1])
+            results = planted.write()
+            ends.append(results[-1])
             if rng.random() < 0.1:
-                values.append(rng.choice(local))
-        values += results if rng.random() < 0.5 else [total(results)]
+                values.append(rng.choice(results))
+        values += ends if rng.random() < 0.5 else [total(ends)]
     code.outputs = [v.number for v in rng.sample(values, min(3, len(values)))] + [total(values).number]
     return code
 

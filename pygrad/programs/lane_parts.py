@@ -115,6 +115,10 @@ class Lanes:
         """What differs and is not computed here: leaves, and results of others."""
         return ((key, v) for key, v in self.vectors.items() if key not in self.interior)
 
+    def members(self) -> Integers:
+        """All instructions of all lanes."""
+        return np.concatenate([self.vectors[key] for key in self.interior])
+
     def join(self, other: Lanes) -> None:
         """Takes in lanes of the same count."""
         self.vectors.update(other.vectors)
@@ -142,8 +146,7 @@ def schedule(graph: Graph, groups: list[Lanes], rest: list[int]) -> Schedule:
     levels: list[int] = np.where(leaf, _LEAF, _UNKNOWN).tolist()
     home = np.full(len(graph.code), -1)
     for number, lanes in enumerate(groups):
-        for key in lanes.interior:
-            home[lanes.vectors[key]] = number
+        home[lanes.members()] = number
     homes: list[int] = home.tolist()
     joined = _Joined(leaf, groups)
     for first in chain(rest, [-1 - number for number in range(len(groups))]):
@@ -171,9 +174,9 @@ def schedule(graph: Graph, groups: list[Lanes], rest: list[int]) -> Schedule:
                 if missing:
                     stack.extend(x if homes[x] < 0 else -1 - homes[x] for x in missing)
                     continue
-                for v, at in joined.place(-1 - unit):
-                    for x in v.tolist():
-                        levels[x] = at
+                members, at = joined.place(-1 - unit)
+                for x in members.tolist():
+                    levels[x] = at
             stack.pop()
     return Schedule(joined.level, joined.result)
 
@@ -195,8 +198,8 @@ class _Joined:
         read = [np.fromiter(lanes.shared, np.int64, len(lanes.shared)), *[v for _, v in lanes.rows()]]
         return list(dict.fromkeys(x for v in read for x in v[self.level[v] == _UNKNOWN].tolist()))
 
-    def place(self, number: int) -> list[tuple[Integers, int]]:
-        """Gives the group a level; the vectors that it computes, with it."""
+    def place(self, number: int) -> tuple[Integers, int]:
+        """Gives the group a level; its members, with it."""
         lanes = self.groups[number]
         self.done[number] = True
         needs = {key: int(self.level[v].max()) for key, v in lanes.rows()}
@@ -215,12 +218,10 @@ class _Joined:
         target.join(lanes)
         for key in needs:
             self._reader.setdefault((target.level, key), target)
-        placed = []
-        for key in lanes.interior:
-            self._producer[key] = target
-            self.level[lanes.vectors[key]] = target.level
-            placed.append((lanes.vectors[key], target.level))
-        return placed
+        self._producer.update(dict.fromkeys(lanes.interior, target))
+        members = lanes.members()
+        self.level[members] = target.level
+        return members, target.level
 
     def _fed(self, needs: dict[bytes, int], highest: int) -> Lanes | None:
         """Lanes that compute some of these rows lane by lane, and run after what else is needed."""

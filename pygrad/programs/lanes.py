@@ -87,10 +87,10 @@ def _with_results(graph: Graph, groups: list[Lanes], rest: list[int], apart: boo
 
 
 class _Classes(NamedTuple):
-    of: Integers  # of each value
+    of: list[int]  # of each value
     order: Integers  # the free instructions by class, in one class by number
     bounds: Integers  # where each class starts there, and the end
-    sizes: Integers  # how many members: of each value's class; 0 for a leaf
+    sizes: list[int]  # how many members: of each value's class; 0 for a leaf
     largest: int
 
 
@@ -130,7 +130,7 @@ def _classes(graph: Graph, free: list[int], leaves: Integers) -> _Classes:
     counts = np.diff(bounds)
     sizes = np.zeros(len(array), np.int64)
     sizes[order] = np.repeat(counts, counts)
-    return _Classes(array, order, bounds, sizes, int(counts.max(initial=0)))
+    return _Classes(of, order, bounds, sizes.tolist(), int(counts.max(initial=0)))
 
 
 # ---- a round ----
@@ -162,6 +162,8 @@ def _round(
         search.leave(order[high:end])
         end = low
         members = order[low:high]
+        if search.whole[int(members[0])]:
+            continue
         roots = members[~decided[members]]
         if len(roots) < MIN_LANES:
             search.leave(roots)
@@ -174,9 +176,9 @@ def _round(
         if pays and alike is not None and len(lanes.interior) <= _SMALL:
             pays = 2 * lanes.count >= alike.sizes[roots[0]]
             left_over |= not pays
-        for key in lanes.interior:
-            decided[lanes.vectors[key]] = True
-            grouped[lanes.vectors[key]] = pays
+        inside = lanes.members()
+        decided[inside] = True
+        grouped[inside] = pays
         search.settle(lanes)
         if pays:
             groups.append(lanes)
@@ -190,6 +192,7 @@ class _Search:
         self.graph, self.classes = graph, classes
         self.free = np.zeros(len(graph.code), bool)
         self.free[free] = True
+        self.whole = bytearray(len(graph.code))  # by the first member of a class: whether all are decided
         by_free = np.repeat(self.free, graph.arity)
         count = len(graph.code)
         self.undecided = np.bincount(graph.flat[by_free], minlength=count)
@@ -211,6 +214,11 @@ class _Search:
         for key, v in lanes.rows():
             if self.free[v[0]]:
                 np.subtract.at(self.undecided, v, lanes.uses[key])
+        sizes = self.classes.sizes
+        for key in lanes.interior:
+            first = int(lanes.vectors[key].min())
+            if sizes[first] == lanes.count:
+                self.whole[first] = 1
 
     def grow(self, roots: Integers, narrow: bool, stop_if_wide: bool = False) -> Lanes | None:
         """All that can be in the lanes of these roots, which are of one class.
@@ -221,22 +229,25 @@ class _Search:
         A place in the lanes is the vector of the values that stand there. Users come before their operands, as
         classes are taken from the last on: when a place is looked at, all its uses within the lanes are known.
         """
-        graph, of, free = self.graph, self.classes.of, self.free
+        graph, of, sizes, free = self.graph, self.classes.of, self.classes.sizes, self.free
+        args = graph.code.args
         lanes = Lanes(len(roots))
         vectors, uses, interior, shared = lanes.vectors, lanes.uses, lanes.interior, lanes.shared
         work = wide = 0
-        first = roots.tobytes()
-        vectors[first], uses[first] = roots, 0
-        heap = [(-int(of[roots[0]]), first)]
+        widest = _WIDE * lanes.count
+        first = int(roots[0])
+        name = roots.tobytes()
+        vectors[name], uses[name] = roots, 0
+        heap = [(-of[first], name, first)]
         while heap:
-            key = heappop(heap)[1]
+            _, key, x = heappop(heap)
             v = vectors[key]
-            if key is not first:
-                is_wide = self.classes.sizes[v[0]] > _WIDE * lanes.count
-                if (narrow and is_wide) or not (self.undecided[v] == uses[key]).all():
+            if x != first:  # others are of lower classes
+                if (narrow and sizes[x] > widest) or not (self.undecided[v] == uses[key]).all():
                     continue
-                wide += is_wide * graph.arity[v[0]]
-            work += graph.arity[v[0]]
+                if sizes[x] > widest:
+                    wide += len(args[x])
+            work += len(args[x])
             if stop_if_wide and wide > _WIDE_WORK * work + 16:
                 return None
             columns = graph.columns(v)
@@ -257,7 +268,7 @@ class _Search:
                 else:
                     vectors[name], uses[name] = column, 1
                     if free[x]:
-                        heappush(heap, (-int(of[x]), name))
+                        heappush(heap, (-of[x], name, x))
                 operands.append(name)
             interior[key] = operands
         return None if stop_if_wide and wide > _WIDE_WORK * work else lanes
