@@ -1,0 +1,283 @@
+"""compile: a function of Values that runs as programs, one for each signature; recorded when it is first called.
+
+A signature is the shapes of one sample's arguments. What programs do is in program.py, how they are recorded in
+record.py: here is only the choice between them.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections.abc import Callable
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .arguments import Column, Layout, Shape, check_count, raw, thread_count
+from .parameters import InValues
+from .program import Outputs, Program
+from .record import Recording, record
+
+Array = NDArray[np.float64]
+
+
+class CompiledFunction:
+    """A function of one sample that runs over arrays of them. Made by pygrad.compile, which says how.
+
+    It has the methods of Program and hands them to the program for the shapes it is given. As a decorator of a method it
+    is a method: every object has programs of its own, which live as long as it does.
+    """
+
+    def __init__(self, f: Callable[..., Any], params: Any, exact: bool, threads: int | None) -> None:
+        functools.update_wrapper(self, f)
+        self.__wrapped__ = f
+        self._params, self._exact, self._threads = params, exact, threads
+        self._names = _argument_names(f)
+        self._programs: dict[tuple[Shape, ...], Program] = {}
+        self._last: Program | None = None
+        self._recording = threading.Lock()
+        self._attribute = ""
+
+    # ---- programs ----
+
+    def record(self, *arrays: Any) -> Program:
+        """The program for arrays of these shapes: recorded, if there is none yet. Nothing is computed.
+
+        Raises TraceError naming the line where the function does what a program cannot; whatever the function raises;
+        TypeError or ValueError for what are no arrays of numbers with a sample axis.
+        """
+        shapes = []
+        names = self._names if len(self._names) == len(arrays) else _numbered(arrays)
+        for x, name in zip(arrays, names):
+            shapes.append((x if type(x) is np.ndarray and x.ndim else raw(x, name)).shape[1:])
+        key = tuple(shapes)
+        program = self._programs.get(key)
+        if program is None:
+            with self._recording:
+                program = self._programs.get(key)
+                if program is None:
+                    program = self._programs[key] = self._recorded(key)
+        self._last = program
+        return program
+
+    def _recorded(self, shapes: tuple[Shape, ...]) -> Program:
+        f = self.__wrapped__
+        names = _argument_names(f, len(shapes))
+        recording = record(f, shapes, self._params)
+        name = getattr(f, "__qualname__", type(f).__name__)
+        return program_of(name, names, shapes, recording, exact=self._exact, threads=self._threads)
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """All programs, in the order in which they were recorded."""
+        return tuple(self._programs.values())
+
+    @property
+    def program(self) -> Program:
+        """The program that was used last; print it to see its instructions. Of a function without arguments it is
+        recorded, if it was not yet.
+
+        Raises ValueError if nothing was recorded yet.
+        """
+        if self._last is None:
+            if self._names:
+                raise ValueError(
+                    f"{self!r} was not recorded yet: call it, or its record(...), with arrays for "
+                    f"{', '.join(self._names)}"
+                )
+            return self.record()
+        return self._last
+
+    @property
+    def parameters(self) -> tuple[Any, ...]:
+        """The Values that gradients are of, in order, of the program that was used last. Raises as program."""
+        return self.program.parameters
+
+    # ---- what a program can be asked ----
+
+    def __call__(self, *arrays: Any) -> Any:
+        """See Program.__call__."""
+        return self.record(*arrays)(*arrays)
+
+    def value_and_grad(self, *arrays: Any, reduction: str = "mean") -> tuple[float, Array]:
+        """See Program.value_and_grad."""
+        return self.record(*arrays).value_and_grad(*arrays, reduction=reduction)
+
+    def backward(self, *arrays: Any, reduction: str = "mean") -> float:
+        """See Program.backward."""
+        return self.record(*arrays).backward(*arrays, reduction=reduction)
+
+    def input_gradients(self, *arrays: Any) -> Any:
+        """See Program.input_gradients."""
+        return self.record(*arrays).input_gradients(*arrays)
+
+    def sample_gradients(self, *arrays: Any) -> Array:
+        """See Program.sample_gradients."""
+        return self.record(*arrays).sample_gradients(*arrays)
+
+    def jvp(self, tangent: ArrayLike, *arrays: Any) -> Any:
+        """See Program.jvp."""
+        return self.record(*arrays).jvp(tangent, *arrays)
+
+    def hvp(self, vector: ArrayLike, *arrays: Any, reduction: str = "mean") -> Array:
+        """See Program.hvp."""
+        return self.record(*arrays).hvp(vector, *arrays, reduction=reduction)
+
+    def hessian(self, *arrays: Any, reduction: str = "mean") -> Array:
+        """See Program.hessian."""
+        return self.record(*arrays).hessian(*arrays, reduction=reduction)
+
+    def fun(self, *arrays: Any, reduction: str = "mean") -> Callable[[ArrayLike], tuple[float, Array]]:
+        """See Program.fun."""
+        return self.record(*arrays).fun(*arrays, reduction=reduction)
+
+    def minimize(self, *arrays: Any, **options: Any) -> Any:
+        """See Program.minimize, which says what the options are."""
+        return self.record(*arrays).minimize(*arrays, **options)
+
+    # ---- as a method ----
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._attribute = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> CompiledFunction:
+        if instance is None:
+            return self
+        bound = self.__wrapped__.__get__(instance, owner)
+        made = _BoundFunction(bound, self._params, self._exact, self._threads)
+        made._instance, made._attribute = instance, self._attribute
+        try:
+            kept = vars(instance).setdefault(self._attribute, made)  # the next look finds it there
+        except TypeError:
+            raise TypeError(
+                f"a compiled method keeps its programs in its object, but {type(instance).__name__} has no __dict__"
+            ) from None
+        return kept if isinstance(kept, CompiledFunction) else made
+
+    def __repr__(self) -> str:
+        return f"<compiled {getattr(self.__wrapped__, '__qualname__', repr(self.__wrapped__))}>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            f"{self!r} can't be pickled or copied, as functions can't: pickle a program of it (.program), or compile the "
+            f"function there"
+        )
+
+
+class _BoundFunction(CompiledFunction):
+    """A compiled method of one object, which holds it: so it is copied and pickled with the object, without programs."""
+
+    _instance: Any = None
+
+    def __reduce__(self) -> Any:
+        return getattr, (self._instance, self._attribute)
+
+
+def program_of(
+    name: str, names: tuple[str, ...], shapes: tuple[Shape, ...], recording: Recording, *, exact: bool, threads: int | None
+) -> Program:
+    """The program of a recording."""
+    code = recording.code
+    read = {recording.columns[k][0] for op, k in zip(code.ops, code.ks) if op == "input"}
+    classes = tuple(Column(*recording.columns[k], bound) for k, bound in sorted(recording.indices.items()))
+    layout = Layout(names, shapes, tuple(i in read for i in range(len(shapes))), classes)
+    structure = recording.structure
+    parts = structure if isinstance(structure, tuple) else (structure,)
+    outputs = Outputs(tuple(map(_shape, parts)), isinstance(structure, tuple))
+    source = InValues(tuple(recording.parameters), tuple(recording.shared))
+    return Program(name, code, layout, outputs, source, exact=exact, threads=threads)
+
+
+def _shape(part: Any) -> Shape:
+    """Of an output: of nested lists of one shape."""
+    shape: list[int] = []
+    while isinstance(part, list):
+        shape.append(len(part))
+        if not part:
+            break
+        part = part[0]
+    return tuple(shape)
+
+
+# ---- names of arguments ----
+
+
+def _argument_names(f: Callable[..., Any], count: int | None = None) -> tuple[str, ...]:
+    """What the arguments are called; so many of them, if count is given. Raises TypeError for a number that the function
+    does not take."""
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):  # some builtins and extension functions have none
+        return tuple(f"argument {i}" for i in range(count or 0))
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    names = tuple(p.name for p in positional)
+    if count is None:
+        return names
+    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+    least = sum(p.default is p.empty for p in positional)
+    if count > len(names) and rest is not None:
+        return (*names, *(f"{rest}[{i}]" for i in range(count - len(names))))
+    if not least <= count <= len(names):
+        check_count((None,) * count, names)
+    return names[:count]
+
+
+def _numbered(arrays: tuple[Any, ...]) -> tuple[str, ...]:
+    return tuple(f"argument {i}" for i in range(len(arrays)))
+
+
+# ---- compile ----
+
+
+@overload
+def compile(
+    f: Callable[..., Any], *, params: Any = None, exact: bool = False, threads: int | None = None
+) -> CompiledFunction: ...
+
+
+@overload
+def compile(
+    f: None = None, *, params: Any = None, exact: bool = False, threads: int | None = None
+) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
+
+
+def compile(
+    f: Callable[..., Any] | None = None, *, params: Any = None, exact: bool = False, threads: int | None = None
+) -> Any:
+    """Makes a function of one sample run over arrays of them at the speed of C. Also a decorator, with options or without.
+
+    f: takes Values, lists of Values, or nested lists, and gives a Value, a list of them, or a tuple of both. It is called
+        once for each shape of arguments, on Values that stand for any sample; what it does to them becomes the program.
+        A function without arguments, which loops over its data itself, is its own only sample.
+    params: the parameters, in order: a list of scalar Values, or a Module. By default all Values that f uses and that
+        are older than the recording, in the order of their creation. Their data is read at every call.
+    exact: whether exp, log, tanh and their like are those of the graph engine, to the last bit. By default they are
+        functions of two units in the last place at most, many samples at once. All other operations are exact either way.
+    threads: as many at most; None: as many as pay off. The numbers do not depend on it.
+
+    What f decides by Python's own means (sizes, loops, a module's training mode) is decided when it is recorded: compile
+    it again after a change. An operation that would raise in Python, as log(0), gives inf or nan.
+
+    Raises TypeError for what cannot be called, TypeError or ValueError for threads. Recording raises pygrad.TraceError,
+    naming the line where f looks at a number that is not known yet.
+
+    >>> import pygrad
+    >>> a = pygrad.Value(3.0)
+    >>> @pygrad.compile
+    ... def loss(x, y):
+    ...     return (a * x[0] + x[1] - y) ** 2
+    >>> loss([[1.0, 2.0], [0.0, 1.0]], [4.0, 3.0])
+    array([1., 4.])
+    >>> loss.value_and_grad([[1.0, 2.0], [0.0, 1.0]], [4.0, 3.0])
+    (2.5, array([1.]))
+    """
+    if f is None:
+        return functools.partial(compile, params=params, exact=exact, threads=threads)
+    if not callable(f):
+        raise TypeError(f"compile: expected a function, not {type(f).__name__}")
+    if isinstance(f, CompiledFunction):
+        f = f.__wrapped__
+    thread_count(threads)
+    return CompiledFunction(f, params, bool(exact), threads)

@@ -1,0 +1,313 @@
+"""Training a program's parameters: the loop runs in C, a twentieth of a second at a time, so that Ctrl-C is heard.
+
+The numbers are those of the plain loop: value_and_grad of a batch, then a step of the optimiser, whose rules are those
+of pygrad._updates. Which batches there are, and in which order, is decided here.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _checks, optim, reference
+from .._interrupts import Interrupts
+from .._updates import RULES
+from ..schedules import non_negative
+from .arguments import thread_count
+from .run import Given, Plan
+
+if TYPE_CHECKING:
+    from ..history import History
+    from .program import Program
+
+SLICE = 0.05
+"""Seconds that C runs before Python looks for a Ctrl-C."""
+SHUFFLED = 1 << 20
+"""So many entries of the order of the samples are drawn ahead."""
+
+_KINDS: dict[str, type[optim.Optimizer]] = {
+    "sgd": optim.SGD, "adam": optim.Adam, "adamw": optim.AdamW, "rmsprop": optim.RMSprop,
+}  # fmt: skip
+_CODES = {name: code for code, name in enumerate(RULES)}
+
+
+class Minimisation:
+    """What minimize gives: one loss an epoch.
+
+    losses: array of shape (epochs,): the mean (or sum) of the losses of its samples, each with the parameters of its
+    step. seconds: how long it took. learning_rate: of the last step.
+    """
+
+    __slots__ = ("learning_rate", "losses", "seconds")
+
+    def __init__(self, losses: NDArray[np.float64], seconds: float, learning_rate: float) -> None:
+        self.losses, self.seconds, self.learning_rate = losses, seconds, learning_rate
+
+    @property
+    def loss(self) -> float:
+        """Of the last epoch; nan if there was none."""
+        return float(self.losses[-1]) if len(self.losses) else math.nan
+
+    def __len__(self) -> int:
+        return len(self.losses)
+
+    @property
+    def history(self) -> History:
+        """The losses as Module.fit gives them, to print and to plot."""
+        from ..history import History
+
+        history = History()
+        history.columns = {"loss": self.losses.tolist()}
+        return history
+
+    def __repr__(self) -> str:
+        count = len(self.losses)
+        return f"<Minimisation: {count} epoch{'s' if count != 1 else ''}, loss={self.loss:.6g}, {self.seconds:.3g} s>"
+
+
+class Progress(NamedTuple):
+    """What a progress callback is told."""
+
+    epoch: int
+    """Complete epochs."""
+    epochs: int
+    loss: float
+    """Of the last complete epoch; nan if there is none."""
+    seconds: float
+    """Since the beginning."""
+
+
+# ---- the optimiser ----
+
+
+class _Rule:
+    """An optimiser, as C takes it: an object of pygrad.optim, or one of the same class that has no parameters."""
+
+    def __init__(self, program: Program, given: Any, settings: dict[str, Any]) -> None:
+        self.bound = isinstance(given, optim.Optimizer)
+        self.optimizer: Any = given if self.bound else _unbound(given, settings)
+        self.places: NDArray[np.intp] | None = None
+        if self.bound:
+            if settings:
+                raise ValueError(f"{', '.join(settings)}= goes with the name of an optimizer: this one has its own")
+            self.places = _places(program, given)
+        self.rule: str = self.optimizer._rule
+        self.code = _CODES[self.rule]
+        self.start: int = self.optimizer.steps
+        self.slots = len(self.optimizer._slots())
+        self.scheduled = callable(self.optimizer.lr)
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, counted from the first of this training."""
+        lr = self.optimizer.lr
+        if not self.scheduled:
+            return float(lr)
+        number = self.start + step
+        return non_negative(lr(number), f"the learning rate of step {number}")
+
+    def numbers(self) -> NDArray[np.float64]:
+        """The settings of the next step."""
+        return np.array(self.optimizer._numbers(self.rate(0)))
+
+    def memory(self, count: int) -> bytearray:
+        """What is remembered of the program's parameters: a copy."""
+        if not self.bound:
+            return bytearray(8 * self.slots * count)
+        scalars: bytearray = self.optimizer._memory.scalars
+        if self.places is None:
+            return bytearray(scalars)
+        return bytearray(np.frombuffer(scalars).reshape(self.slots, count)[:, self.places].tobytes())
+
+    def done(self, steps: int, memory: bytearray) -> None:
+        """Notes how far it went."""
+        if not self.bound:
+            return
+        if self.places is not None:
+            mine = np.frombuffer(memory).reshape(self.slots, len(self.places))
+            back = np.empty_like(mine)
+            back[:, self.places] = mine
+            memory = bytearray(back.tobytes())
+        self.optimizer._memory.scalars[:] = memory
+        self.optimizer._steps += steps
+
+
+def _unbound(name: Any, settings: dict[str, Any]) -> optim.Optimizer:
+    """An optimiser of that name. Raises TypeError or ValueError as making one does, and for an unknown name."""
+    if not isinstance(name, str):
+        raise TypeError(f"optimizer must be a name or an optimizer such as pygrad.optim.SGD(...), not {name!r}")
+    if name.lower() not in _KINDS:
+        raise ValueError(f"unknown optimizer={name!r}: choose one of {', '.join(_KINDS)}, or give an optimizer")
+    try:
+        return _made(name.lower(), tuple(settings.items()))
+    except TypeError:  # a setting that can't be hashed, as a list of betas; or one that is wrong, which is raised again
+        return _made.__wrapped__(name.lower(), tuple(settings.items()))
+
+
+@functools.lru_cache(maxsize=64, typed=True)
+def _made(name: str, settings: tuple[tuple[str, Any], ...]) -> optim.Optimizer:
+    """An optimiser for the sake of its settings, which are checked: what it moves is nobody's."""
+    kind: Any = _KINDS[name]
+    return kind([reference.Value(0.0)], **dict(settings))  # type: ignore[no-any-return]
+
+
+def _places(program: Program, optimizer: optim.Optimizer) -> NDArray[np.intp] | None:
+    """Where each of the program's parameters stands in the optimiser; None if they are in the same order.
+
+    Raises ValueError unless both have the same parameters.
+    """
+    own, its = program.parameters, optimizer.parameters
+    if len(own) == len(its) and all(a is b for a, b in zip(own, its)):
+        return None
+    at = {id(v): i for i, v in enumerate(its)}
+    if len(own) != len(its) or any(id(v) not in at for v in own):
+        raise ValueError(
+            f"this optimizer moves {len(its)} parameters, which are not the {len(own)} of the program: make it for "
+            f"program.parameters"
+        )
+    return np.array([at[id(v)] for v in own])
+
+
+# ---- the loop ----
+
+
+def minimise(
+    program: Program,
+    arrays: tuple[Any, ...],
+    *,
+    optimizer: Any,
+    epochs: int,
+    batch_size: int | None,
+    shuffle: bool,
+    seed: Any,
+    reduction: str,
+    progress: Callable[[Progress], object] | None,
+    every: float,
+    threads: int | None,
+    settings: dict[str, Any],
+) -> Minimisation:
+    """See Program.minimize, which says what the options are."""
+    started = time.perf_counter()
+    given = program.given(arrays)
+    program.check_reduction(reduction, given.samples, "minimize")
+    if given.samples == 0:
+        raise ValueError("minimize: there are no samples")
+    if not program.parameter_count:
+        raise ValueError(f"minimize: {program.name} has no parameters")
+    epochs = _checks.size(epochs, "epochs")
+    batch = given.samples if batch_size is None else min(_checks.size(batch_size, "batch_size"), given.samples)
+    if batch < 1:
+        raise ValueError(f"batch_size must be at least 1, or None for all samples, not {batch_size!r}")
+    program.check_classes(given)
+    every = _positive(every, "every") / 1000.0
+    rule = _Rule(program, optimizer, settings)
+    most = program.threads if threads is None else thread_count(threads)
+    loop = _Loop(program, given, rule, epochs, batch, reduction == "mean", most)
+    if shuffle and batch < given.samples:
+        loop.generator = np.random.default_rng(seed)
+    loop.run(progress, every, started)
+    return Minimisation(loop.losses, time.perf_counter() - started, loop.rate)
+
+
+def _positive(x: Any, what: str) -> float:
+    number = _checks.as_float(x, what)
+    if not number > 0.0:
+        raise ValueError(f"{what} must be above 0, not {number!r}")
+    return number
+
+
+class _Loop:
+    """One call of minimise, after everything was checked. The parameters are in an array until they are stored."""
+
+    generator: np.random.Generator | None = None  # draws the order of the samples
+
+    def __init__(
+        self, program: Program, given: Given, rule: _Rule, epochs: int, batch: int, mean: bool, threads: int
+    ) -> None:
+        self.program, self.given, self.rule, self.epochs, self.batch = program, given, rule, epochs, batch
+        self.mean, self.threads = mean, threads
+        self.machine = program.trainer()
+        self.parameters = bytearray(program.source.numbers())[: 8 * program.parameter_count]
+        self.settings = rule.numbers()
+        self.rate = float(self.settings[0])
+        self.state = rule.memory(program.parameter_count)
+        self.losses = np.empty(epochs)
+        self.batches = -(-given.samples // batch)
+        self.steps = 0  # that were taken
+        self.stored = 0  # of which the optimiser knows
+
+    def run(self, progress: Callable[[Progress], object] | None, every: float, started: float) -> None:
+        """All epochs. However it ends, what the steps did that were taken is stored."""
+        interrupts = Interrupts()
+        interrupts.install()
+        try:
+            try:
+                self.all(interrupts, progress, every, started)
+            finally:
+                with interrupts:
+                    self.store()
+        finally:
+            interrupts.remove()
+
+    def all(
+        self, interrupts: Interrupts, progress: Callable[[Progress], object] | None, every: float, started: float
+    ) -> None:
+        """All epochs, as many at a time as an order of the samples is drawn for."""
+        most = self.epochs if self.generator is None else max(1, SHUFFLED // self.given.samples)
+        seconds = SLICE if progress is None else min(SLICE, every)
+        due = started + every
+        while self.steps < self.epochs * self.batches:
+            first = self.steps
+            epochs = min(most, self.epochs - first // self.batches)
+            training = self.training(first // self.batches, epochs)
+            while self.steps - first < epochs * self.batches:
+                with interrupts:
+                    self.steps = first + self.advance(training, first, epochs * self.batches, seconds)
+                if progress is not None and (now := time.perf_counter()) >= due:
+                    with interrupts:
+                        self.store()
+                    progress(self.report(now - started))
+                    due = time.perf_counter() + every
+
+    def training(self, first: int, epochs: int) -> Any:
+        """The steps of the epochs from the first on."""
+        order = rates = None
+        samples = self.given.samples
+        if self.generator is not None:
+            rows = np.broadcast_to(np.arange(samples, dtype=np.int64), (epochs, samples))
+            order = self.generator.permuted(rows, axis=1).reshape(-1)
+        if self.batches == 1 and self.rule.scheduled:
+            rates = np.array([self.rule.rate(first + epoch) for epoch in range(epochs)])
+            self.rate = float(rates[-1])
+        losses = self.losses[first : first + epochs]
+        plan = Plan(
+            epochs, self.batch, self.mean, self.rule.code, self.settings, self.state, losses, order, rates, self.threads
+        )
+        return self.machine.training(self.given, self.parameters, plan)
+
+    def advance(self, training: Any, first: int, steps: int, seconds: float) -> int:
+        """Goes on for so many seconds; how many of the training's steps are done then."""
+        if self.batches == 1 or not self.rule.scheduled:
+            return int(training.run(seconds, steps))
+        end = time.perf_counter() + seconds
+        done = self.steps - first
+        while done < steps and time.perf_counter() < end:
+            self.settings[0] = self.rate = self.rule.rate(first + done)
+            done = training.run(0.0, 1)
+        return done
+
+    def store(self) -> None:
+        """Puts the parameters and the optimiser's memory where they belong."""
+        self.program.source.put(np.frombuffer(self.parameters))
+        self.rule.done(self.steps - self.stored, self.state)
+        self.stored = self.steps
+
+    def report(self, seconds: float) -> Progress:
+        """What there is to say."""
+        epoch = self.steps // self.batches
+        return Progress(epoch, self.epochs, float(self.losses[epoch - 1]) if epoch else math.nan, seconds)
