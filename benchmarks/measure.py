@@ -73,11 +73,11 @@ def run_worker(job: dict[str, Any]) -> dict[str, Any]:
             capture_output=True,
             text=True,
             env=environment,
-            timeout=TIMEOUT,
+            timeout=job.get("timeout", TIMEOUT),
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return {"failed": f"no result after {TIMEOUT:.0f} s"}
+        return {"failed": f"no result after {job.get('timeout', TIMEOUT):.0f} s"}
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         return {"failed": f"exit status {done.returncode}: {lines[-1] if lines else 'no message'}"}
@@ -95,12 +95,12 @@ def in_turn(
     """Measures the jobs in turn, round after round.
 
     An engine whose rounds have taken `seconds` in all gets no more of them, but at least min(3, rounds).
-    later: replaces entries of a job after its first round.
+    later: replaces entries of a job after its first round. A job's own 'rounds' is the most it gets.
     """
     measurements = {name: Measurement(job) for name, job in jobs.items()}
     for k in range(rounds):
         for name, m in measurements.items():
-            if m.problem or (k >= 3 and m.spent > seconds):
+            if m.problem or k >= m.job.get("rounds", rounds) or (k >= 3 and m.spent > seconds):
                 continue
             progress(f"round {k + 1} of {rounds}: {name}")
             start = time.perf_counter()

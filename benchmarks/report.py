@@ -19,13 +19,14 @@ Measurements = Mapping[str, Measurement]
 
 @dataclass
 class Table:
-    """A table with its measurements by row name, and the remarks that stand under it."""
+    """A table with its measurements by row name, and the remarks that stand under it. named: what a row is called."""
 
     title: str
     columns: list[str]
     measurements: Measurements
     rows: list[list[str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    named: Callable[[str], str] | None = None
 
     def text(self) -> str:
         """Markdown: the first column to the left, numbers to the right. Then why there is no number for a row."""
@@ -37,7 +38,7 @@ class Table:
 
         rule = "| " + " | ".join(["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])]) + " |"
         out = [f"### {self.title}", "", line(self.columns), rule, *map(line, self.rows)]
-        if remarks := [*self.notes, *without_number(self.measurements)]:
+        if remarks := [*self.notes, *without_number(self.measurements, self.named or label)]:
             out += ["", *(f"- {remark}" for remark in remarks)]
         return "\n".join(out)
 
@@ -54,10 +55,10 @@ class Table:
 _WHY = {"missing": "not installed", "wrong": "WRONG, so not timed", "unable": "left out", "failed": "FAILED"}
 
 
-def without_number(measurements: Measurements) -> list[str]:
+def without_number(measurements: Measurements, named: Callable[[str], str]) -> list[str]:
     """One remark for each row that could not be measured."""
     return [
-        f"{label(name)}: {_WHY[m.problem[0]]} ({m.problem[1]})" for name, m in measurements.items() if m.problem
+        f"{named(name)}: {_WHY[m.problem[0]]} ({m.problem[1]})" for name, m in measurements.items() if m.problem
     ]
 
 
@@ -72,20 +73,20 @@ def duration(seconds: float) -> str:
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= size or unit == "µs":
             break
-    return f"{_digits(seconds / size)} {unit}"
+    return f"{digits(seconds / size)} {unit}"
 
 
-def _digits(x: float) -> str:
+def digits(x: float) -> str:
     """Three significant digits, without an exponent."""
     return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.1f}" if abs(x) >= 10 else f"{x:.2f}"
 
 
-def _cell(x: float | None, write: Callable[[float], str] = _digits) -> str:
+def cell(x: float | None, write: Callable[[float], str] = digits) -> str:
     return "-" if x is None else write(x)
 
 
 def _times(x: float) -> str:
-    return f"{_digits(x)} x"
+    return f"{digits(x)} x"
 
 
 # ---- tables ----
@@ -129,7 +130,7 @@ def fit_table(title: str, measurements: Measurements, batch: float | None) -> Ta
         if m.problem:
             continue
         ratio = None if epoch is None else epoch / m["seconds"]
-        cells = [duration(m["seconds"]), _cell(ratio, _times), f"{100 * m['accuracy']:.1f} %"]
+        cells = [duration(m["seconds"]), cell(ratio, _times), f"{100 * m['accuracy']:.1f} %"]
         table.rows.append([label(name), *cells, str(m.rounds)])
     if epoch is not None:
         table.notes.append(f"micrograd: {duration(epoch)} an epoch, extrapolated from one batch")
@@ -146,7 +147,7 @@ def optimiser_table(title: str, measurements: Measurements) -> Table:
         if m.problem:
             continue
         kind, _, engine = name.partition("; ")
-        each = f"{_digits(1e9 * m['seconds'] / m.job['parameters'])} ns"
+        each = f"{digits(1e9 * m['seconds'] / m.job['parameters'])} ns"
         table.rows.append([kind, label(engine), duration(m["seconds"]), each, str(m.rounds)])
     return table
 
@@ -161,7 +162,7 @@ def graph_table(title: str, measurements: Measurements) -> Table:
         if m.problem:
             continue
         forward, ratio = m["forward"], m["forward"] / base if base else None
-        cells = [_cell(forward), _cell(ratio, _times), _cell(m.get("backward")), _cell(m.get("free"))]
+        cells = [cell(forward), cell(ratio, _times), cell(m.get("backward")), cell(m.get("free"))]
         table.rows.append([label(name), f"{m['ops']:,.0f}", *cells, str(m.rounds)])
     return table
 
@@ -198,7 +199,7 @@ def growth_table(title: str, measurements: Measurements) -> Table:
             continue
         together = per_node(m)
         first = first or together
-        cells = [_cell(m["forward"]), _cell(m["backward"]), _cell(m["free"]), _cell(together)]
+        cells = [cell(m["forward"]), cell(m["backward"]), cell(m["free"]), cell(together)]
         table.rows.append([f"{m['ops']:,.0f}", *cells, _times(together / first), str(m.rounds)])
     return table
 
@@ -211,7 +212,7 @@ def memory_table(title: str, measurements: Measurements) -> Table:
         if m.problem:
             continue
         ops, dropped = m["ops"], m.get("dropped")
-        per_op = [_cell(None if (x := m.get(key)) is None else x / ops) for key in ("graph", "backward", "peak")]
+        per_op = [cell(None if (x := m.get(key)) is None else x / ops) for key in ("graph", "backward", "peak")]
         kept = "-" if dropped is None else f"{dropped / 1e6:.1f}"
         name, _, graph = name.partition(", ")
         what = f"{label(name)}, {graph}"
@@ -254,7 +255,7 @@ def targets(tables: Mapping[str, Table]) -> list[Target]:
     def add(name: str, x: float | None, limit: float, *, unit: str = "", at_least: bool = False) -> None:
         sign = ">=" if at_least else "<="
         reached = None if x is None else x >= limit if at_least else x <= limit
-        out.append(Target(f"{name} {sign} {limit:g}{unit}", "-" if x is None else f"{_digits(x)}{unit}", reached))
+        out.append(Target(f"{name} {sign} {limit:g}{unit}", "-" if x is None else f"{digits(x)}{unit}", reached))
 
     def ratio(x: float | None, y: float | None) -> float | None:
         return x / y if x is not None and y else None
@@ -357,7 +358,7 @@ def _below_every_peer(tables: Mapping[str, Table], name: str, key: str) -> Targe
     if c is None or not peers:
         return Target(title, "-", None)
     best = min(peers, key=peers.__getitem__)
-    measured = f"{_digits(c)} ns; the lowest is {_digits(peers[best])} ns, {label(best)}"
+    measured = f"{digits(c)} ns; the lowest is {digits(peers[best])} ns, {label(best)}"
     return Target(title, measured, c < peers[best])
 
 

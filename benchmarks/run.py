@@ -19,12 +19,14 @@ import measure
 import report
 import workloads
 from engines import ENGINES, PEERS
+from programs import tables as programs
+from programs.workloads import RUN as PROGRAMS
 from report import Table
 from worker import TOLERANCE
 
 WORKLOADS = (
     "moons", "tiny", "digits", "fit", "optimisers", "per-op", "growth", "memory",
-    "batched-moons", "batched-digits", "classifier", "array-ops",
+    "batched-moons", "batched-digits", "classifier", "array-ops", *PROGRAMS,
 )  # fmt: skip
 
 MEMORY_OPS = (
@@ -305,6 +307,7 @@ RUN = {
     "batched-digits": batched_digits,
     "classifier": classifier,
     "array-ops": array_ops,
+    **PROGRAMS,
 }
 
 
@@ -419,7 +422,7 @@ def main(argv: list[str] | None = None) -> int:
                 shown.add(key)
     for remark in plan.remarks:
         print(f"\n{remark}")
-    targets = report.targets(plan.tables)
+    targets = report.targets(plan.tables) + programs.targets(plan.tables)
     print(f"\n{report.targets_table(targets)}")
     seconds = time.perf_counter() - start
     print(f"\nall of this took {seconds:.0f} s")

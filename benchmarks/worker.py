@@ -16,6 +16,7 @@ from typing import Any
 
 from engines import ENGINES, Engine
 from peers import Scalars
+from programs.timing import TASKS as PROGRAM_TASKS
 from workloads import GRAPHS, Graph, Problem
 
 Result = dict[str, Any]
@@ -203,7 +204,8 @@ def main() -> None:
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     try:
-        result = TASKS[job["task"]](ENGINES[job["engine"]], job)
+        program = PROGRAM_TASKS.get(job["task"])
+        result = program(job) if program else TASKS[job["task"]](ENGINES[job["engine"]], job)
     except ImportError as error:
         result = {"missing": f"{error}"}
     except Exception as error:  # reported in the table, beside the engines that work
