@@ -63,7 +63,7 @@ def gradient(code: Code, signature: Signature, passes: Passes) -> Encoded:
     wanted: dict[int, int | None] = {
         i: signature.parameters + samples.ks[i] if op == "shared" else samples.ks[i]
         for i, op in enumerate(samples.ops)
-        if op == "shared" or (op == "parameter" and samples.ks[i] < signature.trained)
+        if op == "shared" or (op == "parameter" and samples.ks[i] < signature.wanted)
     }
     differentiate(samples, {samples.outputs[0]: samples.add("seed")}, wanted)
     samples = _tidied(samples, passes, "differentiated")
@@ -112,11 +112,11 @@ def by_sample(code: Code, signature: Signature, passes: Passes) -> Encoded:
         samples, {samples.outputs[0]: samples.add("seed")}, {i: None for i in leaves.values()}
     )
     zero = samples.add("constant", (), 0.0)
-    samples.outputs = [_normal(samples, found.get(leaves.get(p, -1)), zero) for p in range(signature.trained)]
+    samples.outputs = [_normal(samples, found.get(leaves.get(p, -1)), zero) for p in range(signature.wanted)]
     samples = _tidied(samples, passes, "differentiated")
-    targets = [("output", 0, p) for p in range(signature.trained)]
+    targets = [("output", 0, p) for p in range(signature.wanted)]
     stage = Stage("samples", samples, 0, _inputs(signature), targets)
-    return encode(_shape(signature, 0, [signature.trained]), [stage])
+    return encode(_shape(signature, 0, [signature.wanted]), [stage])
 
 
 def jvp(code: Code, signature: Signature, passes: Passes) -> Encoded:

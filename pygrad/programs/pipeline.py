@@ -23,17 +23,22 @@ from .passes import (
 class Signature(NamedTuple):
     """What surrounds the code of a recording.
 
-    parameters: all that are read at every call, of which the first `trained` are differentiated by. columns: of each input
+    parameters: all that are read at every call, of which the first `trained` are differentiated by (None: all). columns: of each input
     column its argument and its position there; none for a function without arguments. widths: of each argument. bounds: by column used as an
     index, how many classes there are. groups: how many values each output group has, in the order of code.outputs.
     """
 
     parameters: int
-    trained: int
     columns: list[tuple[int, int]]
     widths: list[int]
     bounds: dict[int, int]
     groups: list[int]
+    trained: int | None = None
+
+    @property
+    def wanted(self) -> int:
+        """How many parameters are differentiated by."""
+        return self.parameters if self.trained is None else self.trained
 
 
 Passes = list[tuple[str, Code]]
@@ -58,5 +63,5 @@ def tidied(code: Code) -> Code:
 def trained_leaves(code: Code, signature: Signature) -> dict[int, int]:
     """The leaves to differentiate by, and their numbers."""
     return {
-        i: k for i, (op, k) in enumerate(zip(code.ops, code.ks)) if op == "parameter" and k < signature.trained
+        i: k for i, (op, k) in enumerate(zip(code.ops, code.ks)) if op == "parameter" and k < signature.wanted
     }
