@@ -27,6 +27,7 @@
  *   PG_MOVE_GATHER_G  slot of lane l <- G[pool[at + l]]; then G there is as before            own lanes
  *   PG_MOVE_SCATTER   V[at + l] <- slot of lane l; among the computed values                  own lanes
  *   PG_MOVE_ADD_G     G[pool[at + l]] += slot of lane l, from the first lane to the last      own lanes
+ * Neighbouring PG_MOVE_ADD_Gs are done lane by lane: all of them for the first lane, then all for the second, ...
  *
  * An instruction (PG_INSTRUCTION words: op | form << 8, z, a, b, c, d, width, at) works on `width` neighbouring slots from
  * each of z, a, b, c, d. Forms:
@@ -44,6 +45,7 @@
  *     PG_DENSE        z <- kernels.h's dense: width rows, c columns, x = slot a; pool[at]: row, col, start (width + c + width);
  *                     d: an op of one operand and no constant applied to all of z (its value goes to slot b, z keeps
  *                     what goes into it; b may be z only if d is 0), or 0
+ *     PG_DENSE_DOWN   the same, but x descends: its columns are slots a, a - 1, ..., a - c + 1
  *     PG_OUTER        G <- kernels.h's outer: width rows from slot a, c columns from slot b; pool[at]: row, col
  *     PG_ACCUMULATE   G[pool[at + i]] += slot a + i over the samples, i < width
  * Slots that an instruction writes overlap none that it reads (PG_DENSE's b aside).
@@ -83,7 +85,8 @@ enum pg_other {
     PG_PICK_DX = 7,
     PG_DENSE = 8,
     PG_OUTER = 9,
-    PG_ACCUMULATE = 10
+    PG_ACCUMULATE = 10,
+    PG_DENSE_DOWN = 11
 };
 
 #endif

@@ -156,18 +156,21 @@ static int check_matrix(const checker *c, const uint32_t *row, const uint32_t *c
     return 1;
 }
 
-static int check_dense(checker *c, const pg_instruction *i) {
+static int check_dense(checker *c, const pg_instruction *i, int down) {
     const uint64_t rows = i->width, cols = i->c;
+    if (down && i->c > 0 && i->c - 1 > i->a) return 0;
+    const uint32_t x = down && i->c > 0 ? i->a - (i->c - 1) : i->a; /* the lowest */
+    if (down && cols > c->stage->down) c->stage->down = (size_t)cols;
     const uint32_t *row = pool(c, i->at, rows + cols + rows);
     if (!row || !check_matrix(c, row, row + rows, rows, cols, v_count(c->program))) return 0;
     for (uint64_t r = 0; r < rows; r++)
         if (!reads_v(c, row[rows + cols + r])) return 0;
-    if (!reads(c, i->a, cols) || !disjoint(i->z, rows, i->a, cols)) return 0;
+    if (!reads(c, x, cols) || !disjoint(i->z, rows, x, cols)) return 0;
     c->stage->work += (double)rows * (double)cols;
     if (!writes(c, i->z, rows)) return 0;
     if (i->d == 0) return 1;
     c->stage->work += 4.0 * (double)rows;
-    return kind_of(PG_FORM_VALUE, i->d) == PG_KIND_UNARY && disjoint(i->b, rows, i->a, cols) &&
+    return kind_of(PG_FORM_VALUE, i->d) == PG_KIND_UNARY && disjoint(i->b, rows, x, cols) &&
            disjoint(i->b, rows, i->z, rows) && writes(c, i->b, rows);
 }
 
@@ -222,7 +225,8 @@ static int check_other(checker *c, const pg_instruction *i, uint32_t op) {
     case PG_LOGSUMEXP:
         c->stage->work += 4.0 * (double)i->c;
         return i->c > 0 && check_list(c, i, i->c);
-    case PG_DENSE: return check_dense(c, i);
+    case PG_DENSE:
+    case PG_DENSE_DOWN: return check_dense(c, i, op == PG_DENSE_DOWN);
     default: break;
     }
     if (c->in_prologue) return 0;

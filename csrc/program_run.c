@@ -119,6 +119,13 @@ static void pick_dx(const run *r, const block *b, const pg_instruction *i) {
 
 /* ---- instructions ---- */
 
+/* Slots from, from - 1, ..., n of them, in ascending order: a copy. */
+static const double *turned(const block *b, size_t from, size_t n) {
+    for (size_t k = 0; k < n; k++)
+        memcpy(b->scratch + k * b->lanes, b->slots + (from - k) * b->lanes, b->lanes * sizeof *b->scratch);
+    return b->scratch;
+}
+
 static void other(const run *r, const pg_stage *stage, const block *b, const pg_instruction *i) {
     const size_t lanes = b->lanes;
     const double *v = r->space->v.at;
@@ -138,8 +145,9 @@ static void other(const run *r, const pg_stage *stage, const block *b, const pg_
     case PG_PICK: pick(r, b, i); break;
     case PG_PICK_DX: pick_dx(r, b, i); break;
     case PG_DENSE:
-        r->kernels->dense(z, b->slots + i->a * lanes, lanes, v, pool, pool + i->width, pool + i->width + i->c,
-                          i->width, i->c);
+    case PG_DENSE_DOWN:
+        r->kernels->dense(z, (i->code & 0xff) == PG_DENSE ? b->slots + i->a * lanes : turned(b, i->a, i->c), lanes, v,
+                          pool, pool + i->width, pool + i->width + i->c, i->width, i->c);
         if (i->d) r->formulas->value[i->d](b->slots + i->b * lanes, z, NULL, NULL, NULL, 0.0, i->width * lanes);
         break;
     case PG_OUTER:

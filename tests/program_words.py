@@ -22,7 +22,7 @@ Array = np.ndarray[Any, Any]
 MAGIC, VERSION, NO_SLOT = 0x50475047, 1, 0xFFFFFFFF
 ARGUMENT, OUTPUT, SEED, ROWS, GATHER, GATHER_G, SCATTER, ADD_G = range(1, 9)
 VALUE, DX, DY, OTHER = range(4)
-FILL, COPY, SUM, DOT, LOGSUMEXP, PICK, PICK_DX, DENSE, OUTER, ACCUMULATE = range(1, 11)
+FILL, COPY, SUM, DOT, LOGSUMEXP, PICK, PICK_DX, DENSE, OUTER, ACCUMULATE, DENSE_DOWN = range(1, 12)
 TASKS, TASK_SAMPLES, LANES = 16, 512, 8
 
 
@@ -243,7 +243,8 @@ class Machine:
             return np.where(self.indices[b] == np.arange(width)[:, None], block[a], 0.0)
         row, col = pool[at : at + width], pool[at + width : at + width + c]
         start = pool[at + width + c : at + 2 * width + c]
-        z = np.stack([self._row(block[a : a + c], start[r], [row[r] + j for j in col]) for r in range(width)])
+        x = block[a : a + c] if code == DENSE else block[a - c + 1 : a + 1][::-1]
+        z = np.stack([self._row(x, start[r], [row[r] + j for j in col]) for r in range(width)])
         if d:
             for r in range(width):
                 block[b + r] = formula(VALUE, d, z[r], z[r], z[r], z[r], 0.0)

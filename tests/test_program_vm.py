@@ -146,9 +146,9 @@ def classifier(nin: int = 5, hidden: int = 9, classes: int = 4) -> tuple[Array, 
         s.do(OP_CODES["add"], w.VALUE, z=d_scores + i, a=d_picked + i, b=part, c=w.NO_SLOT, d=w.NO_SLOT)
     s.do(w.OUTER, z=0, a=d_scores, b=h, c=hidden, width=classes, at=s.pooled(rows2, cols2))
     s.do(w.ACCUMULATE, z=0, a=d_scores, width=classes, at=s.pooled(range(b2, b2 + classes)))
-    transposed = s.pooled([w2 + j for j in range(hidden)], [r * hidden for r in range(classes)],
+    transposed = s.pooled([w2 + j for j in range(hidden)], [r * hidden for r in reversed(range(classes))],
                           [b2 + classes + 1] * hidden)  # fmt: skip
-    d_h = s.do(w.DENSE, a=d_scores, c=classes, width=hidden, at=transposed)
+    d_h = s.do(w.DENSE_DOWN, a=d_scores + classes - 1, c=classes, width=hidden, at=transposed)
     d_z1 = s.derivative("tanh", d_h, x=z1, z=h, width=hidden)
     s.do(w.OUTER, z=0, a=d_z1, b=x, c=nin, width=hidden, at=s.pooled(rows1, cols1))
     s.do(w.ACCUMULATE, z=0, a=d_z1, width=hidden, at=s.pooled(range(b1, b1 + hidden)))
@@ -589,6 +589,9 @@ def test_refusals() -> None:
     assert refused(lambda s: s.do(w.DENSE, a=0, c=2, at=s.pooled([0], [0, 1], [0])))
     assert refused(lambda s: s.do(w.DENSE, a=0, c=2, at=s.pooled([0], [0, 0], [1])))
     assert not refused(lambda s: s.do(w.DENSE, a=0, c=2, at=s.pooled([0], [0, 0], [0])))
+    assert not refused(lambda s: s.do(w.DENSE_DOWN, a=1, c=2, at=s.pooled([0], [0, 0], [0])))
+    assert refused(lambda s: s.do(w.DENSE_DOWN, a=0, c=2, at=s.pooled([0], [0, 0], [0])))
+    assert refused(lambda s: s.do(w.DENSE_DOWN, a=1, c=2, z=1, at=s.pooled([0], [0, 0], [0])))
     assert refused(lambda s: s.do(w.DENSE, a=0, c=2, d=OP_CODES["elu"], b=s.new(), at=s.pooled([0], [0, 0], [0])))
     assert refused(lambda s: s.do(w.DENSE, a=0, c=2, d=OP_CODES["exp"], b=0, at=s.pooled([0], [0, 0], [0])))
     assert not refused(lambda s: s.load(w.ARGUMENT, s.new(), at=1))

@@ -65,7 +65,7 @@ static void write_layer(text *t) {
     stage *s = check_memory(1, sizeof *s);
     enum { X = 0, SEED_AT = NIN, K, H, Z = H + HIDDEN, L = Z + HIDDEN, P, LOSS, COPY, D = COPY + HIDDEN,
            DZ = D + HIDDEN, PART = DZ + HIDDEN, MINUS = PART + HIDDEN, PICKED, G = PICKED + HIDDEN, SUM = G + HIDDEN,
-           DOT, SLOTS };
+           DOT, E, SLOTS = E + HIDDEN };
     s->slots = SLOTS;
     ADD(&s->inputs, PG_MOVE_ARGUMENT, X, NIN, 0, 0, 0, PG_MOVE_SEED, SEED_AT, 1, 0, 0, 0);
     ADD(&s->prologue, OTHER(PG_FILL), K, ONE, 0, 0, 0, 1, 0);
@@ -86,10 +86,11 @@ static void write_layer(text *t) {
     ADD(i, OP("tanh", PG_FORM_DX), DZ, G, NO, NO, COPY, HIDDEN, 0);
     ADD(i, OTHER(PG_OUTER), 0, DZ, X, NIN, 0, HIDDEN, rows);
     ADD(i, OTHER(PG_ACCUMULATE), 0, DZ, 0, 0, 0, HIDDEN, starts);
+    ADD(i, OTHER(PG_DENSE_DOWN), D, X + NIN - 1, 0, NIN, 0, HIDDEN, rows);
     ADD(i, OTHER(PG_SUM), SUM, 0, 0, HIDDEN, 0, 1, pooled(s, DZ, HIDDEN, 1));
     ADD(i, OTHER(PG_DOT), DOT, SUM, 0, 2, 0, 1, pooled(s, DZ, 4, 1));
-    ADD(i, OP("elu", PG_FORM_VALUE), D, DZ, NO, NO, NO, HIDDEN, ONE);
-    ADD(&s->outputs, PG_MOVE_OUTPUT, LOSS, 1, 0, 0, 0, PG_MOVE_OUTPUT, D, HIDDEN, 1, 1, 0, PG_MOVE_OUTPUT, DOT, 1, 1, 0, 0);
+    ADD(i, OP("elu", PG_FORM_VALUE), E, D, NO, NO, NO, HIDDEN, ONE);
+    ADD(&s->outputs, PG_MOVE_OUTPUT, LOSS, 1, 0, 0, 0, PG_MOVE_OUTPUT, E, HIDDEN, 1, 1, 0, PG_MOVE_OUTPUT, DOT, 1, 1, 0, 0);
     ADD(t, PG_PROGRAM_MAGIC, PG_PROGRAM_VERSION, PARAMETERS, 0, 1, 1, 1, 2, 1, 1, 0, 0);
     ADD(t, NIN, HIDDEN, 1, 1 + HIDDEN);
     add_stage(t, s);
