@@ -63,6 +63,7 @@ def _joined(code: Code) -> list[_Open]:
     scaled = Counter([_scaled(code, args) for op, args in zip(ops, all_args) if op == "mul"])
     factors = Counter([x for op, args in zip(ops, all_args) if op == "outer" and len(args) == 2 for x in args])
     met: Counter[tuple[int, int]] = Counter()  # g, place
+    picked: Counter[Any] = Counter()
 
     def begin(kind: str, op: str, k: Any, i: int) -> int:
         opened.append(_Open(kind, op, k))
@@ -86,7 +87,7 @@ def _joined(code: Code) -> list[_Open]:
             begin("load", op, ks[i], i)
         elif op == "dot":
             start = len(args) % 2
-            if all([ops[w] in SHARED for w in args[start::2]]) and (not start or ops[args[0]] in SHARED):
+            if len(args) > 1 and all([ops[x] in SHARED for x in (*args[:start], *args[start::2])]):
                 key = ("dense", args[start + 1 :: 2])
                 _join_dense(code, opened, at, by_key, begin, key, i, args[start])
             else:
@@ -123,7 +124,8 @@ def _joined(code: Code) -> list[_Open]:
             targets[number].add(ks[i])
         elif op == "dpick":
             column, number_of_class = ks[i]
-            key = ("dpick", args, column)
+            key = ("dpick", args, column, picked[args, ks[i]])
+            picked[args, ks[i]] += 1
             if key not in by_key:
                 by_key[key] = begin("dpick", op, column, i)
             else:

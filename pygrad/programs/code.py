@@ -9,7 +9,8 @@ Names of ops:
   constant   k: the float
   shared     k: a value that all samples share, computed by another code: its number there
   seed       what the gradient of the loss starts from, one a sample
-  those of pygrad.ops.OPS and csrc/ops.h: neg, add, ..., sum, dot, logsumexp; k: the constant of pow_const, leaky_relu, elu
+  those of pygrad.ops.OPS and csrc/ops.h: neg, add, ..., sum, dot, logsumexp; k: the constant of
+             pow_const, leaky_relu, elu
   pick       operand number k-th index column; k: number of the index column
   d0:OP, d1:OP  the derivative of OP by its first or second operand, times g; operands g, x[, y], z; k as OP's
   dpick      operand g; k: (index column, i): g where the index is i, else 0

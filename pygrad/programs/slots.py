@@ -14,7 +14,7 @@ from typing import NamedTuple
 from .bundles import Bundle, Run
 from .code import SHARED, Code
 
-REVERSIBLE: frozenset[str] = frozenset()
+REVERSIBLE = frozenset({"dense"})
 """Kinds whose operand may stand in descending slots."""
 
 
