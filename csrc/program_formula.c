@@ -16,7 +16,8 @@ static const pg_formulas *formulas_of(const char *set) {
     return NULL;
 }
 
-int pg_program_formula(const char *set, int op, int form, double k, size_t n, const double *const *operands, double *z) {
+int pg_program_formula(const char *set, int op, int form, double k, size_t n, const double *const *operands,
+                       double *z) {
     static const uint32_t slots[] = {0, 1, 2};
     const pg_formulas *formulas = formulas_of(set);
     if (!formulas) return PG_ERR_ISA;

@@ -1,10 +1,10 @@
-/* vmath.h: exp, expm1, log, tanh, sigmoid, softplus, erf and small powers, written so that compilers vectorise loops of them.
+/* vmath.h: exp, expm1, log, tanh, sigmoid, softplus, erf and small powers, in a form that compilers vectorise.
  *
  * No branches, no tables, no fused multiply-add: selections, additions of magic numbers, and bits. So every instruction
  * set computes the same operations, hence the same bits (with -ffp-contract=off). All are right at nan, infinities,
  * zeros and their signs, at overflow and in gradual underflow; errno and the flags of the floating-point unit are not
- * set. At most 2 ulp from the true value; benchmarks/vector_math.py measures it against mpmath.
- * Not here: sin, cos, pow, erfc (libm's serve), and rounding modes other than to nearest.
+ * set. At most 2 ulp from the true value (pv_erfc aside); benchmarks/vector_math.py measures it against mpmath.
+ * Not here: sin, cos and pow (libm's serve), and rounding modes other than to nearest.
  *
  * Coefficients are minimax: the Remez exchange algorithm at 50 digits (mpmath), the error weighted to be that of the
  * function's result, then rounded to double. The relative error of each is given as a power of two.
@@ -57,16 +57,16 @@ static PV_INLINE double pv_power_of_two(double n) { return pv_double(pv_bits(n +
 
 /* ---- exp ---- */
 
-/* exp(x) = 2**n * exp(r + c), |r| <= ln(2) / 2, c the error of r: the reduction of Cody and Waite, Software Manual for the
- * Elementary Functions (1980), chapter 6. exp(r + c) = 1 + (r + tail). */
+/* exp(x + lo) = 2**n * exp(r + c), |lo| < 2**-10, |r| <= ln(2) / 2, c the error of r: the reduction of W. Cody and
+ * W. Waite, Software Manual for the Elementary Functions (1980), chapter 6. exp(r + c) = 1 + (r + tail). */
 typedef struct {
     double n, r, tail;
 } pv_reduced;
 
-static PV_INLINE pv_reduced pv_reduce(double x) {
+static PV_INLINE pv_reduced pv_reduce(double x, double lo) {
     double n = pv_round(x * PV_LOG2_E);
     double r0 = x - n * PV_LN2_HI; /* exact */
-    double low = n * PV_LN2_LO;
+    double low = n * PV_LN2_LO - lo;
     double r = r0 - low;
     double c = (r0 - r) - low;
     /* (exp(r) - 1 - r) / r**2, |r| <= 0.347: 2**-57.9. In Estrin's order, for the sake of the latency */
@@ -89,7 +89,7 @@ typedef struct {
 static PV_INLINE pv_exponential pv_exp_parts(double x) {
     double bounded = x > 710.0 ? 710.0 : x; /* exp(710) is infinite, exp(-746) is 0; nan stays nan */
     bounded = bounded < -746.0 ? -746.0 : bounded;
-    pv_reduced e = pv_reduce(bounded);
+    pv_reduced e = pv_reduce(bounded, 0.0);
     double half = pv_round(0.5 * e.n);
     double s = 1.0 + e.r;
     double rest = ((1.0 - s) + e.r) + e.tail; /* what 1 + r lost: exact */
@@ -105,7 +105,7 @@ static PV_INLINE double pv_exp(double x) {
 static PV_INLINE double pv_expm1(double x) {
     double bounded = x > 710.0 ? 710.0 : x;
     bounded = bounded < -40.0 ? -40.0 : bounded; /* -1 from -37.5 on */
-    pv_reduced e = pv_reduce(bounded);
+    pv_reduced e = pv_reduce(bounded, 0.0);
     double over = e.n > 1023.0 ? 2.0 : 1.0; /* 2**1024 is no double */
     double scale = pv_power_of_two(e.n > 1023.0 ? 1023.0 : e.n);
     double a = scale - 1.0 / over;
@@ -117,8 +117,9 @@ static PV_INLINE double pv_expm1(double x) {
 
 /* ---- log ---- */
 
-/* k * ln(2) + log(1 + f) + lo, for |f| < 0.4143 and a small lo. With s = f / (2 + f), log(1 + f) = 2 atanh(s), arranged so
- * that the leading term is f itself: f - (f**2/2 - s * (f**2/2 + R(s**2))), as in W. Kahan's and P. Tang's logarithms. */
+/* k * ln(2) + log(1 + f) + lo, for |f| < 0.4143 and a small lo. With s = f / (2 + f), log(1 + f) = 2 atanh(s),
+ * arranged so that the leading term is f itself, f - (f**2/2 - s * (f**2/2 + R(s**2))): the identity that fdlibm's log
+ * (1993) has. */
 static PV_INLINE double pv_log_parts(double k, double f, double lo) {
     double square = 0.5 * (f * f);
     double s = f / (2.0 + f);
@@ -147,7 +148,7 @@ static PV_INLINE double pv_log(double x) {
     return x == 0.0 ? -INFINITY : y;
 }
 
-/* log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)). 1 + e is 1 + f, or 2 * (1 + f) where it is above sqrt(2); f is exact. */
+/* log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)). 1 + e is 1 + f, or 2 * (1 + f) if above sqrt(2); f is exact. */
 static PV_INLINE double pv_softplus(double x) {
     pv_exponential parts = pv_exp_parts(-fabs(x));
     double e = (parts.hi * parts.a) * parts.b;
@@ -173,48 +174,98 @@ static PV_INLINE double pv_sigmoid(double x) {
     return y + ((x < 0.0 ? lo : 0.0) - y * sum_lo) * reciprocal;
 }
 
-/* x + x**3 * P(x**2) / Q(x**2) for |x| < 0.625: a rational function as in Cody and Waite, chapter 13, with coefficients that
- * interpolate (tanh(x)/x - 1) / x**2 at the Chebyshev nodes: 2**-59. Else 1 - 2 / (exp(2x) + 1). One division for both. */
+/* x + x**3 * P(x**2) / Q(x**2) for |x| < 0.625, a form of Cody and Waite's, chapter 13, with coefficients that
+ * interpolate (tanh(x)/x - 1) / x**2 at the Chebyshev nodes: 2**-59. Else 1 - 2 / (exp(2x) + 1). One division for both.
+ */
 static PV_INLINE double pv_tanh(double x) {
     double a = fabs(x);
     double z = a * a;
     double p = -0x1.937c3e9ef0071p+10 + z * (-0x1.8d019e1c5db71p+6 + z * -0x1.edc3dfbe1571ep-1);
     double q = 0x1.2e9d2ef734055p+12 + z * (0x1.174f7f986bfe5p+11 + z * (0x1.c31711cfcd676p+6 + z));
-    pv_reduced e = pv_reduce(2.0 * (a > 20.0 ? 20.0 : a)); /* tanh(20) is 1 */
+    pv_reduced e = pv_reduce(2.0 * (a > 20.0 ? 20.0 : a), 0.0); /* tanh(20) is 1 */
     double power = pv_power_of_two(e.n) * (1.0 + (e.r + e.tail));
     double y = (a < 0.625 ? a * z * p : -2.0) / (a < 0.625 ? q : power + 1.0);
     return pv_signed((a < 0.625 ? a : 1.0) + y, x);
 }
 
-/* ---- erf ---- */
+/* ---- erf, erfc ---- */
 
-/* x + x * P(x**2) for |x| < 1, P(z) = erf(x)/x - 1: 2**-56.9. Else 1 - exp(-x**2) * G(v), where G is exp(x**2) * erfc(x), smooth
- * in v = 14 / (x + 3) - 3.5: 2**-57 of the result for |x| <= 6, and erf(6) is 1. One polynomial with selected coefficients. */
+#define PV_EITHER(inner, outer) (inside ? (inner) : (outer))
+
+/* x + x * P(x**2) for |x| < 1, P(z) = erf(x)/x - 1: 2**-56.9. Else 1 - exp(-x**2) * G(v), where exp(x**2) * erfc(x)
+ * is a smooth function G of v = 14 / (x + 3) - 3.5: 2**-57 of the result for |x| <= 6, and erf(6) is 1. One polynomial
+ * for both, whose coefficients are selected. */
 static PV_INLINE double pv_erf(double x) {
     double a = fabs(x);
     a = a > 6.0 ? 6.0 : a;
+    const int inside = a < 1.0;
     double z = a * a;
-    double t = a < 1.0 ? z : 14.0 / (a + 3.0) - 3.5;
+    double t = PV_EITHER(z, 14.0 / (a + 3.0) - 3.5);
     double t2 = t * t;
     double t4 = t2 * t2;
-#define PV_EITHER(small, large) (a < 1.0 ? (small) : (large))
-    double p01 = PV_EITHER(0x1.06eba8214db68p-3, 0x1.b5d8780f956b2p-2) + t * PV_EITHER(-0x1.812746b0379bdp-2, 0x1.3fbc72388dc26p-2);
-    double p23 = PV_EITHER(0x1.ce2f21a040d16p-4, 0x1.cc74cc7189aa9p-4) + t * PV_EITHER(-0x1.b82ce311fa950p-6, 0x1.d388f684b095ep-6);
-    double p45 = PV_EITHER(0x1.565bccf92b527p-8, 0x1.3c26fd010b3a0p-8) + t * PV_EITHER(-0x1.c02db03ddbea4p-11, 0x1.bf19af3998ea7p-12);
-    double p67 = PV_EITHER(0x1.f9a2baa9682eep-14, -0x1.984ed0a47c82cp-17) + t * PV_EITHER(-0x1.f4ca4d75095a9p-17, -0x1.bc8a865a7e854p-18);
-    double p89 = PV_EITHER(0x1.b97fd40dfeb8ap-20, -0x1.88aefa8367d2bp-24) + t * PV_EITHER(-0x1.5c07281710334p-23, 0x1.e005c64f5c299p-24);
-    double pab = PV_EITHER(0x1.d71b166e902ebp-27, 0x1.133bb017af7a7p-28) + t * PV_EITHER(-0x1.abae5d45aca21p-31, -0x1.781f489b653ffp-30);
-#undef PV_EITHER
+    double p01 = PV_EITHER(0x1.06eba8214db68p-3, 0x1.b5d8780f956b2p-2) +
+                 t * PV_EITHER(-0x1.812746b0379bdp-2, 0x1.3fbc72388dc26p-2);
+    double p23 = PV_EITHER(0x1.ce2f21a040d16p-4, 0x1.cc74cc7189aa9p-4) +
+                 t * PV_EITHER(-0x1.b82ce311fa950p-6, 0x1.d388f684b095ep-6);
+    double p45 = PV_EITHER(0x1.565bccf92b527p-8, 0x1.3c26fd010b3a0p-8) +
+                 t * PV_EITHER(-0x1.c02db03ddbea4p-11, 0x1.bf19af3998ea7p-12);
+    double p67 = PV_EITHER(0x1.f9a2baa9682eep-14, -0x1.984ed0a47c82cp-17) +
+                 t * PV_EITHER(-0x1.f4ca4d75095a9p-17, -0x1.bc8a865a7e854p-18);
+    double p89 = PV_EITHER(0x1.b97fd40dfeb8ap-20, -0x1.88aefa8367d2bp-24) +
+                 t * PV_EITHER(-0x1.5c07281710334p-23, 0x1.e005c64f5c299p-24);
+    double pab = PV_EITHER(0x1.d71b166e902ebp-27, 0x1.133bb017af7a7p-28) +
+                 t * PV_EITHER(-0x1.abae5d45aca21p-31, -0x1.781f489b653ffp-30);
     double p = ((p01 + t2 * p23) + t4 * (p45 + t2 * p67)) + (t4 * t4) * (p89 + t2 * pab);
-    pv_reduced e = pv_reduce(-z);
+    pv_reduced e = pv_reduce(-z, 0.0);
     double power = pv_power_of_two(e.n) * (1.0 + (e.r + e.tail));
-    return pv_signed((a < 1.0 ? a : 1.0) + (a < 1.0 ? a : -power) * p, x);
+    return pv_signed(PV_EITHER(a, 1.0) + PV_EITHER(a, -power) * p, x);
 }
+
+/* 1 - erf(x) for |x| < 0.875, with pv_erf's P. Else exp(-x**2) * F(v) / (x + 3), or 2 less that for a negative x: F
+ * is exp(x**2) * erfc(x) * (x + 3), smooth in v = 4 / (x + 3) - 0.5, 2**-55.8 for |x| <= 28; and erfc(28) is 0. Only
+ * for gelu, whose argument x / sqrt(2) has cost it x**2 ulps already: this is within 6 ulp, not 2. */
+static PV_INLINE double pv_erfc(double x) {
+    double a = fabs(x);
+    a = a > 28.0 ? 28.0 : a;
+    const int inside = a < 0.875;
+    double head = pv_double(pv_bits(a) & ~((UINT64_C(1) << 27) - 1)); /* its square is exact */
+    double square = head * head, square_lo = (a - head) * (a + head);
+    double w = 1.0 / (a + 3.0);
+    double t = PV_EITHER(a * a, 4.0 * w - 0.5);
+    double t2 = t * t;
+    double t4 = t2 * t2;
+    double p01 = PV_EITHER(0x1.06eba8214db68p-3, 0x1.c57239e943d1ap-1) +
+                 t * PV_EITHER(-0x1.812746b0379bdp-2, 0x1.eb2c5e8ccc2b3p-1);
+    double p23 = PV_EITHER(0x1.ce2f21a040d16p-4, 0x1.ca7dc9a16130dp-1) +
+                 t * PV_EITHER(-0x1.b82ce311fa950p-6, 0x1.66ea393501979p-1);
+    double p45 = PV_EITHER(0x1.565bccf92b527p-8, 0x1.bf93f1655e9b4p-2) +
+                 t * PV_EITHER(-0x1.c02db03ddbea4p-11, 0x1.88b2c7bd3c9d9p-3);
+    double p67 = PV_EITHER(0x1.f9a2baa9682eep-14, 0x1.0bfeb7aa7e091p-5) +
+                 t * PV_EITHER(-0x1.f4ca4d75095a9p-17, -0x1.af4cc8531c61ep-6);
+    double p89 = PV_EITHER(0x1.b97fd40dfeb8ap-20, -0x1.5b8375038aa71p-6) +
+                 t * PV_EITHER(-0x1.5c07281710334p-23, -0x1.29fad5da52905p-10);
+    double pab = PV_EITHER(0x1.d71b166e902ebp-27, 0x1.a1e9c31ad7923p-8) +
+                 t * PV_EITHER(-0x1.abae5d45aca21p-31, 0x1.2b6e923ba651bp-9);
+    double pcd = -0x1.dd9e65e1730afp-10 + t * -0x1.47911658f5ccfp-10;
+    double pef = 0x1.39055f316f890p-11 + t * 0x1.366cceb1c7f73p-11;
+    double pgh = -0x1.16486d6e5b1dbp-12 + t * -0x1.d367ce2d3faf4p-13;
+    double high = (pcd + t2 * pef) + t4 * (pgh + t2 * 0x1.21d80888493e3p-13);
+    double middle = (p45 + t2 * p67) + t4 * ((p89 + t2 * pab) + PV_EITHER(0.0, t4 * high));
+    double p = (p01 + t2 * p23) + t4 * middle;
+    pv_reduced e = pv_reduce(-square, -square_lo);
+    double half = pv_round(0.5 * e.n);
+    double y = (1.0 + (e.r + e.tail)) * (p * w);
+    y = (y * pv_power_of_two(half)) * pv_power_of_two(e.n - half);
+    double large = x < 0.0 ? 2.0 - y : y;
+    return PV_EITHER(0.5 - ((x - 0.5) + x * p), large);
+}
+#undef PV_EITHER
 
 /* ---- powers ---- */
 
-/* x ** k without a call of pow where k is one of the exponents that expressions and their derivatives have most: correctly
- * rounded for 1, 2, 0.5 and -1, else within 2 ulp. As pow, 0.5 and below give +0 or inf for -0 and -inf. */
+/* x ** k without a call of pow where k is one of the exponents that expressions and their derivatives have most:
+ * correctly rounded for 1, 2, 0.5 and -1 (libm's pow, which is off by an ulp in 1 of 1,000 for them, is not), else
+ * within 2 ulp. As in pow, 0.5 and -0.5 and -1.5 give +0 or inf for -0 and -inf. */
 static PV_INLINE double pv_pow(double x, double k) {
     if (k == 2.0) return x * x;
     if (k == 1.0) return x;
