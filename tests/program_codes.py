@@ -1,4 +1,4 @@
-"""Random programs as Code, their numbers, and their gradients in the order in which the graph engine adds them up.
+"""Programs as Code, written as text or random, and their gradients as the graph engine adds them up.
 
 Chains of additions and products are drawn as such, or no pass would find any. Knows nothing of passes.
 """
@@ -23,8 +23,35 @@ CONSTANT = [name for name, op in OPS.items() if op.kind == "constant"]
 BINARY = [name for name, op in OPS.items() if op.kind == "binary"]
 MANY = ["sum", "dot", "logsumexp"]
 
+NAMES = {("input", k): f"x{k}" for k in range(9)} | {("parameter", k): f"w{k}" for k in range(9)}
+"""Of leaves, in listings and in code_of()."""
+
 numbers = st.one_of(st.floats(-4.0, 4.0), st.floats(-4.0, 4.0), st.floats(), st.sampled_from(CONSTANTS))
 indices = st.lists(st.integers(0, 5), min_size=SAMPLES, max_size=SAMPLES)
+
+
+def code_of(text: str) -> Code:
+    """'a = op b c', a line an instruction, 'return a b'. x0: input 0, w0: parameter 0; numbers are constants; a last
+    number after a ';' is k. Leaves are made where they are first used."""
+    code, names = Code(), {}
+
+    def value(name: str) -> int:
+        if name not in names:
+            if name[0] in "xw":
+                names[name] = code.add("input" if name[0] == "x" else "parameter", (), int(name[1:]))
+            else:
+                names[name] = code.add("constant", (), float(name))
+        return names[name]
+
+    for line in text.strip().splitlines():
+        words = line.split()
+        if words[0] == "return":
+            code.outputs = [value(name) for name in words[1:]]
+            continue
+        k = float(words.pop()) if ";" in words else None
+        operands = tuple(value(name) for name in words[3:] if name != ";")
+        names[words[0]] = code.add(words[2], operands, k)
+    return code
 
 
 @st.composite

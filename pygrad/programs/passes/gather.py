@@ -50,8 +50,7 @@ def gather_sums(code: Code, shortest: int = 3) -> Code:
             if chain == n or user[y] != i or ended[chain]:
                 chain, added = i, y
                 chains[i] = [x]
-                if user_chain[x] != n:
-                    ended[user_chain[x]] = 1
+                ended[user_chain[x]] = 1
                 if ops[x] != "constant":
                     user_chain[x] = i
         chains[chain].append(added)
