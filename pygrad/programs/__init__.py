@@ -1,1 +1,10 @@
-"""Programs: a function recorded once, optimised, and run over whole data sets in C."""
+"""Programs: a function recorded once, optimised, and run over whole data sets in C.
+
+`compile` is what makes one; `isa` and `use_isa` say which instruction set they run with. The numbers do not depend on it.
+"""
+
+from .compiled import CompiledFunction, compile
+from .program import Program
+from .run import isa, use_isa
+
+__all__ = ["CompiledFunction", "Program", "compile", "isa", "use_isa"]

@@ -26,14 +26,16 @@ Array = NDArray[np.float64]
 class CompiledFunction:
     """A function of one sample that runs over arrays of them. Made by pygrad.compile, which says how.
 
-    It has the methods of Program and hands them to the program for the shapes it is given. As a decorator of a method it
-    is a method: every object has programs of its own, which live as long as it does.
+    It has the methods of Program and hands them to the program for the shapes it is given. As a decorator of a method
+    it is a method: every object has programs of its own, which live as long as it does.
     """
 
-    def __init__(self, f: Callable[..., Any], params: Any, exact: bool, threads: int | None) -> None:
+    def __init__(
+        self, f: Callable[..., Any], params: Any, exact: bool, threads: int | None, backend: str | None
+    ) -> None:
         functools.update_wrapper(self, f)
         self.__wrapped__ = f
-        self._params, self._exact, self._threads = params, exact, threads
+        self._params, self._exact, self._threads, self._backend = params, exact, threads, backend
         self._names = _argument_names(f)
         self._programs: dict[tuple[Shape, ...], Program] = {}
         self._last: Program | None = None
@@ -65,7 +67,7 @@ class CompiledFunction:
     def _recorded(self, shapes: tuple[Shape, ...]) -> Program:
         f = self.__wrapped__
         names = _argument_names(f, len(shapes))
-        recording = record(f, shapes, self._params)
+        recording = record(f, shapes, self._params, backend=self._backend)
         name = getattr(f, "__qualname__", type(f).__name__)
         return program_of(name, names, shapes, recording, exact=self._exact, threads=self._threads)
 
@@ -146,7 +148,7 @@ class CompiledFunction:
         if instance is None:
             return self
         bound = self.__wrapped__.__get__(instance, owner)
-        made = _BoundFunction(bound, self._params, self._exact, self._threads)
+        made = _BoundFunction(bound, self._params, self._exact, self._threads, self._backend)
         made._instance, made._attribute = instance, self._attribute
         try:
             kept = vars(instance).setdefault(self._attribute, made)  # the next look finds it there
@@ -161,13 +163,12 @@ class CompiledFunction:
 
     def __reduce__(self) -> Any:
         raise TypeError(
-            f"{self!r} can't be pickled or copied, as functions can't: pickle a program of it (.program), or compile the "
-            f"function there"
+            f"{self!r} can't be pickled or copied: pickle a program of it (.program), or compile the function there"
         )
 
 
 class _BoundFunction(CompiledFunction):
-    """A compiled method of one object, which holds it: so it is copied and pickled with the object, without programs."""
+    """A compiled method of one object, which holds it: copied and pickled with the object, without programs."""
 
     _instance: Any = None
 
@@ -176,7 +177,13 @@ class _BoundFunction(CompiledFunction):
 
 
 def program_of(
-    name: str, names: tuple[str, ...], shapes: tuple[Shape, ...], recording: Recording, *, exact: bool, threads: int | None
+    name: str,
+    names: tuple[str, ...],
+    shapes: tuple[Shape, ...],
+    recording: Recording,
+    *,
+    exact: bool,
+    threads: int | None,
 ) -> Program:
     """The program of a recording."""
     code = recording.code
@@ -205,8 +212,10 @@ def _shape(part: Any) -> Shape:
 
 
 def _argument_names(f: Callable[..., Any], count: int | None = None) -> tuple[str, ...]:
-    """What the arguments are called; so many of them, if count is given. Raises TypeError for a number that the function
-    does not take."""
+    """What the arguments are called; so many of them, if count is given.
+
+    Raises TypeError for a number that the function does not take.
+    """
     try:
         parameters = list(inspect.signature(f).parameters.values())
     except (TypeError, ValueError):  # some builtins and extension functions have none
@@ -232,33 +241,49 @@ def _numbered(arrays: tuple[Any, ...]) -> tuple[str, ...]:
 
 
 @overload
-def compile(
-    f: Callable[..., Any], *, params: Any = None, exact: bool = False, threads: int | None = None
+def compile(  # noqa: A001  # pygrad.compile
+    f: Callable[..., Any],
+    *,
+    params: Any = None,
+    exact: bool = False,
+    threads: int | None = None,
+    backend: str | None = None,
 ) -> CompiledFunction: ...
 
 
 @overload
-def compile(
-    f: None = None, *, params: Any = None, exact: bool = False, threads: int | None = None
+def compile(  # noqa: A001  # pygrad.compile
+    f: None = None,
+    *,
+    params: Any = None,
+    exact: bool = False,
+    threads: int | None = None,
+    backend: str | None = None,
 ) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
 
 
-def compile(
-    f: Callable[..., Any] | None = None, *, params: Any = None, exact: bool = False, threads: int | None = None
+def compile(  # noqa: A001  # pygrad.compile
+    f: Callable[..., Any] | None = None,
+    *,
+    params: Any = None,
+    exact: bool = False,
+    threads: int | None = None,
+    backend: str | None = None,
 ) -> Any:
-    """Makes a function of one sample run over arrays of them at the speed of C. Also a decorator, with options or without.
+    """Makes a function of one sample run over arrays of them at the speed of C. Also a decorator, options or none.
 
-    f: takes Values, lists of Values, or nested lists, and gives a Value, a list of them, or a tuple of both. It is called
-        once for each shape of arguments, on Values that stand for any sample; what it does to them becomes the program.
-        A function without arguments, which loops over its data itself, is its own only sample.
+    f: takes Values, lists of Values, or nested lists, and gives a Value, a list of them, or a tuple of both. It is
+        called once for each shape of arguments, on Values that stand for any sample: what it does to them becomes the
+        program. A function without arguments, which loops over its data itself, is its own only sample.
     params: the parameters, in order: a list of scalar Values, or a Module. By default all Values that f uses and that
         are older than the recording, in the order of their creation. Their data is read at every call.
     exact: whether exp, log, tanh and their like are those of the graph engine, to the last bit. By default they are
-        functions of two units in the last place at most, many samples at once. All other operations are exact either way.
+        functions of two units in the last place at most, many samples at once. All other operations are exact anyway.
     threads: as many at most; None: as many as pay off. The numbers do not depend on it.
+    backend: that of the Values f uses, where it is not the one in use and params does not tell.
 
-    What f decides by Python's own means (sizes, loops, a module's training mode) is decided when it is recorded: compile
-    it again after a change. An operation that would raise in Python, as log(0), gives inf or nan.
+    What f decides by Python's own means (sizes, loops, a module's training mode) is decided when it is recorded:
+    compile it again after a change. An operation that would raise in Python, as log(0), gives inf or nan.
 
     Raises TypeError for what cannot be called, TypeError or ValueError for threads. Recording raises pygrad.TraceError,
     naming the line where f looks at a number that is not known yet.
@@ -274,10 +299,10 @@ def compile(
     (2.5, array([1.]))
     """
     if f is None:
-        return functools.partial(compile, params=params, exact=exact, threads=threads)
+        return functools.partial(compile, params=params, exact=exact, threads=threads, backend=backend)
     if not callable(f):
         raise TypeError(f"compile: expected a function, not {type(f).__name__}")
     if isinstance(f, CompiledFunction):
         f = f.__wrapped__
     thread_count(threads)
-    return CompiledFunction(f, params, bool(exact), threads)
+    return CompiledFunction(f, params, bool(exact), threads, backend)

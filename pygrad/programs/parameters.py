@@ -38,8 +38,10 @@ class InValues:
     def __init__(self, values: tuple[Any, ...], shared: tuple[Any, ...] = ()) -> None:
         self.values, self.shared = values, shared
         self.count, self.total = len(values), len(values) + len(shared)
-        self._type: Any = backends.type_of((*values, *shared)[0]) if self.total else None
-        self._all = self._type._ids([*values, *shared]) if self.total else None
+        if not self.total:
+            return
+        self._type: Any = backends.type_of((*values, *shared)[0])
+        self._all = self._type._ids([*values, *shared])
         self._mine = self._all if not shared else self._type._ids(list(values))
 
     def numbers(self) -> Any:

@@ -18,6 +18,7 @@ from . import arguments
 from .arguments import Layout, Shape
 from .build import Signature, build
 from .code import Code
+from .listing import counts, listing
 from .parameters import Source, as_vector
 from .run import Given, IndexOutOfRangeError, Machine
 
@@ -98,7 +99,7 @@ class Program:
     @property
     def parameter_vector(self) -> Array:
         """The data of all parameters: a new array of shape (P,). Assign one to set them."""
-        return np.frombuffer(self.source.numbers())[: self.source.count].copy()
+        return np.array(np.frombuffer(self.source.numbers())[: self.source.count])
 
     @parameter_vector.setter
     def parameter_vector(self, numbers: ArrayLike) -> None:
@@ -107,6 +108,38 @@ class Program:
     def __repr__(self) -> str:
         of = ", ".join(f"{name}: {arguments.said(s)}" for name, s in zip(self.layout.names, self.layout.shapes))
         return f"<Program {self.name}({of}), {self.source.count} parameters>"
+
+    def __str__(self) -> str:
+        """What it computes of a sample, instruction by instruction; of a long program the first and the last ones."""
+        return f"{self!r}\n{self.listing(most=60)}"
+
+    def listing(self, question: str = "value", most: int | None = None) -> str:
+        """The instructions for one of QUESTIONS, after all passes, as text; so many lines at most."""
+        _, passes = build(self.code, self.signature, question, exact=self.exact)
+        return listing(passes[-1][1], self._names(), most)
+
+    def stats(self, question: str = "gradient") -> list[dict[str, Any]]:
+        """What each pass made of the program for one of QUESTIONS: dicts with 'pass', 'instructions', and 'flops' of one
+        sample. The last also has 'bytes', of the values that are held at one time for one sample."""
+        encoded, passes = build(self.code, self.signature, question, exact=self.exact)
+        rows: list[dict[str, Any]] = []
+        for name, code in passes:
+            instructions, flops = counts(code)
+            rows.append({"pass": name, "instructions": sum(instructions.values()), "flops": flops})
+        rows[-1]["bytes"] = 8 * max(layout.slots for layout in encoded.layouts)
+        return rows
+
+    def _names(self) -> dict[tuple[str, int], str]:
+        """What leaves are called in a listing."""
+        layout, names, k = self.layout, {}, 0
+        for name, shape in zip(layout.names, layout.shapes):
+            for at in np.ndindex(*shape):
+                names["input", k] = name + "".join(f"[{i}]" for i in at)
+                k += 1
+        for k in range(self.source.total):
+            label = self.source.values[k].label if k < len(self.source.values) else ""
+            names["parameter", k] = label or f"p[{k}]"
+        return names
 
     @property
     def signature(self) -> Signature:
@@ -142,6 +175,12 @@ class Program:
                 code.ops[i], code.ks[i] = "constant", float(numbers[k])
         return self._made(code, self.signature._replace(parameters=source.count), "gradient")
 
+    def __reduce__(self) -> Any:
+        """Pickles as arrays: with the parameters' numbers, without their Values. What is loaded is checked."""
+        from .pickled import reduced
+
+        return reduced(self)
+
     # ---- arguments ----
 
     def given(self, arrays: tuple[Any, ...]) -> Given:
@@ -157,17 +196,15 @@ class Program:
                 for x, name, used in zip(arrays, layout.names, layout.numbers)
             ]
         )
-        checked = numbers
-        classes: tuple[NDArray[np.int64], ...] = ()
-        if layout.classes:
-            checked = tuple(
-                arguments.raw(x, name) if a is None else a for a, x, name in zip(numbers, arrays, layout.names)
-            )
+        if not layout.others:
+            return Given(arguments.samples(numbers, layout), numbers, ())
+        checked = tuple(
+            arguments.raw(x, name) if a is None else a for a, x, name in zip(numbers, arrays, layout.names)
+        )
         samples = arguments.samples(checked, layout)
-        if layout.classes:
-            classes = tuple(
-                arguments.classes(arrays[c.argument], layout.names[c.argument], c.column) for c in layout.classes
-            )
+        classes = tuple(
+            arguments.classes(arrays[c.argument], layout.names[c.argument], c.column) for c in layout.classes
+        )
         return Given(samples, numbers, classes)
 
     def _run(self, question: str, given: Given, **options: Any) -> float:
@@ -194,8 +231,8 @@ class Program:
     def __call__(self, *arrays: Any) -> Any:
         """The function of every sample.
 
-        For a number an array of shape (N,), for a list of k numbers one of shape (N, k), for a tuple a tuple of these. A
-        function without arguments gives a float, an array of shape (k,), or a tuple of these.
+        For a number an array of shape (N,), for a list of k numbers one of shape (N, k), for a tuple a tuple of these.
+        A function without arguments gives a float, an array of shape (k,), or a tuple of these.
         """
         return self._values("value", self.source.numbers(), self.given(arrays))
 
@@ -283,8 +320,8 @@ class Program:
         made = np.empty((given.samples, self.source.total))
         if made.size:
             self._run("samples", given, outputs=[made])
-        found = made[:, : self.source.count]
-        return found if self.layout.names else found[0]
+        found: Array = made[:, : self.source.count]
+        return found if self.layout.names else found.reshape(-1)
 
     def jvp(self, tangent: ArrayLike, *arrays: Any) -> Any:
         """The derivatives of all outputs along a direction of the parameters (Jacobian times tangent), for each sample.
@@ -316,7 +353,7 @@ class Program:
             return np.zeros(count)
         gradient = np.empty(2 * self.source.total)
         self._run_with(self._with(along), "hvp", given, gradient=gradient, seed=seed)
-        return gradient[:count].copy()
+        return np.array(gradient[:count])
 
     def hessian(self, *arrays: Any, reduction: str = "mean") -> Array:
         """The Hessian of the mean loss, or of its sum, by the parameters: shape (P, P), one hvp a column.

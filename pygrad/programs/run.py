@@ -98,8 +98,8 @@ class Machine:
     ) -> float:
         """Runs it; the sum of the loss over the samples, where there is one.
 
-        parameters: doubles, as any buffer. outputs: an array for each output group, or None where it is not wanted; none are
-        written if there are none. gradient: gets the gradient of all parameters. Raises IndexOutOfRangeError, MemoryError.
+        parameters: doubles, as any buffer. outputs: an array for each output group, or None where it is not wanted;
+        none at all: none is. gradient: gets the gradient of all parameters. Raises IndexOutOfRangeError, MemoryError.
         """
         from_buffer = ffi.from_buffer
         try:
