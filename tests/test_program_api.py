@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import copy
 import gc
+import os
 import pickle
 import signal
 import threading
-import time
 
 import numpy as np
 import pytest
 
 import pygrad
 from pygrad import backends
+from pygrad.functions import pick
 from pygrad.nn import MLP
-from pygrad.optim import SGD, Adam
+from pygrad.optim import SGD, Adam, AdamW, RMSprop
+from pygrad.programs import compile as compiled
 from pygrad.programs import isa, use_isa
-from pygrad.programs.compiled import compile
 from pygrad.programs.pickled import restored
 from pygrad.saving import FormatError
 from pygrad.schedules import linear
@@ -40,7 +41,7 @@ class Case:
         self.a, self.b = Value(1.5, label="a"), Value(-0.5)
         rng = np.random.default_rng(3)
         self.X, self.y = rng.normal(size=(samples, 2)), rng.normal(size=samples)
-        self.compiled = compile(self.f, exact=True, backend=Value._pygrad_backend)
+        self.compiled = compiled(self.f, exact=True, backend=Value._pygrad_backend)
 
     def f(self, x, y):
         return (self.a * x[0] + self.b * x[1]).tanh() * y + x[0].exp() * self.a**2
@@ -164,9 +165,9 @@ def test_scipy_minimises_fun(case):
 def test_a_list_gives_columns_and_a_tuple_gives_arrays(engine):
     a, name = engine(2.0), engine._pygrad_backend
     X = np.arange(6.0).reshape(3, 2)
-    columns = compile(lambda x: [x[0] * a, x[1] + a, x[0]], backend=name)(X)
+    columns = compiled(lambda x: [x[0] * a, x[1] + a, x[0]], backend=name)(X)
     same(columns, np.stack([X[:, 0] * 2, X[:, 1] + 2, X[:, 0]], axis=1))
-    both = compile(lambda x: (x[0] * a, [x[1], a], [[x[0]], [x[1]]]), backend=name)
+    both = compiled(lambda x: (x[0] * a, [x[1], a], [[x[0]], [x[1]]]), backend=name)
     number, pair, nested = both(X)
     same(number, X[:, 0] * 2)
     same(pair, np.stack([X[:, 1], np.full(3, 2.0)], axis=1))
@@ -176,7 +177,7 @@ def test_a_list_gives_columns_and_a_tuple_gives_arrays(engine):
 
 
 def test_nested_lists_and_single_numbers_as_arguments(engine):
-    f = compile(lambda m, s: (m[0][1] - m[1][0]) * s, backend=engine._pygrad_backend)
+    f = compiled(lambda m, s: (m[0][1] - m[1][0]) * s, backend=engine._pygrad_backend)
     M, s = np.arange(12.0).reshape(3, 2, 2), np.array([1.0, 2.0, 3.0])
     same(f(M, s), (M[:, 0, 1] - M[:, 1, 0]) * s)
     of_m, of_s = f.input_gradients(M, s)
@@ -185,7 +186,7 @@ def test_nested_lists_and_single_numbers_as_arguments(engine):
 
 
 def test_one_argument_gives_one_gradient(engine):
-    f = compile(lambda x: x * x, backend=engine._pygrad_backend)
+    f = compiled(lambda x: x * x, backend=engine._pygrad_backend)
     same(f.input_gradients([1.0, 2.0]), [2.0, 4.0])
     assert f.value_and_grad([1.0, 2.0])[1].shape == (0,)
     assert f.sample_gradients([1.0, 2.0]).shape == (2, 0)
@@ -193,7 +194,7 @@ def test_one_argument_gives_one_gradient(engine):
 
 def test_an_output_that_depends_on_no_argument(engine):
     a = engine(2.0)
-    f = compile(lambda x: a * a, backend=engine._pygrad_backend)
+    f = compiled(lambda x: a * a, backend=engine._pygrad_backend)
     same(f([1, 2, 3]), [4.0, 4.0, 4.0])
     same(f.input_gradients([1, 2, 3]), [0.0, 0.0, 0.0])
     assert f.value_and_grad([1, 2, 3])[0] == 4.0
@@ -206,7 +207,7 @@ def test_a_function_without_arguments(engine):
     def total():
         return engine.sum([(a * x + b - y) ** 2 for x, y in [(1.0, 2.0), (2.0, 3.0)]])
 
-    f = compile(total, backend=engine._pygrad_backend)
+    f = compiled(total, backend=engine._pygrad_backend)
     assert f() == total().data
     assert type(f()) is float
     loss, gradient = f.value_and_grad()
@@ -215,7 +216,7 @@ def test_a_function_without_arguments(engine):
     same(gradient, [a.grad, b.grad])
     same(f.sample_gradients(), gradient)
     assert f.hessian().tolist() == [[10.0, 6.0], [6.0, 4.0]]
-    assert compile(lambda: (a, [a, b]), backend=engine._pygrad_backend)()[0] == 3.0
+    assert compiled(lambda: (a, [a, b]), backend=engine._pygrad_backend)()[0] == 3.0
     with pytest.raises(TypeError, match="has no arguments"):
         f.input_gradients()
     f.minimize(epochs=200, lr=0.1)
@@ -224,7 +225,7 @@ def test_a_function_without_arguments(engine):
 
 def test_params_gives_the_order_and_what_else_there_is_stays(engine):
     a, b, c = engine(2.0), engine(3.0), engine(5.0)
-    f = compile(lambda x: a * x + b * c, params=[c, a])
+    f = compiled(lambda x: a * x + b * c, params=[c, a])
     X = [1.0, 2.0]
     assert f.value_and_grad(X, reduction="sum")[1].tolist() == [6.0, 3.0]
     assert f.parameters == (c, a)
@@ -248,7 +249,7 @@ def test_params_gives_the_order_and_what_else_there_is_stays(engine):
 def test_it_records_once_for_each_signature(engine):
     calls = []
 
-    @compile(backend=engine._pygrad_backend)
+    @compiled(backend=engine._pygrad_backend)
     def f(x, y):
         calls.append(1)
         return engine.sum(x) * y
@@ -270,16 +271,16 @@ def test_it_records_once_for_each_signature(engine):
 def test_the_default_backend_and_the_decorator_without_options():
     a = pygrad.Value(3.0)
 
-    @compile
+    @compiled
     def f(x):
         """Says what it does."""
         return a * x
 
     assert f([1.0, 2.0]).tolist() == [3.0, 6.0]
     assert f.__doc__ == "Says what it does."
-    assert compile(f)([1.0]).tolist() == [3.0]
+    assert compiled(f)([1.0]).tolist() == [3.0]
     with pytest.raises(TypeError, match="expected a function, not int"):
-        compile(3)
+        compiled(3)
 
 
 def test_a_method(engine):
@@ -287,7 +288,7 @@ def test_a_method(engine):
         def __init__(self, slope):
             self.slope = engine(slope)
 
-        @compile(backend=engine._pygrad_backend)
+        @compiled(backend=engine._pygrad_backend)
         def at(self, x):
             return self.slope * x
 
@@ -316,7 +317,8 @@ def test_print_shows_the_instructions(case):
 
 
 @pytest.mark.parametrize(
-    "dtype", [bool, np.int8, np.uint8, np.int16, np.int32, np.int64, np.uint64, np.float16, np.float32, ">f8", "longdouble"]
+    "dtype",
+    [bool, np.int8, np.uint8, np.int16, np.int32, np.int64, np.uint64, np.float16, np.float32, ">f8", "longdouble"],
 )
 def test_what_becomes_float64_exactly(case, dtype):
     X = np.array([[0, 1], [1, 1]]).astype(dtype)
@@ -362,13 +364,13 @@ def test_wrong_shapes(case):
         f(X)
     with pytest.raises(TypeError, match=r"expected 2 arrays \(x, y\), but got 3"):
         f(X, y, y)
-    with pytest.raises(ValueError, match="^y must be an array whose first axis is the samples, not the number 1.0"):
+    with pytest.raises(ValueError, match=r"^y must be an array whose first axis is the samples, not the number 1.0"):
         f(X, 1.0)
     with pytest.raises(ValueError, match=r"^x: lists in it differ in length"):
         f([[1.0], [1.0, 2.0]], [1.0, 2.0])
-    with pytest.raises(TypeError, match="^y must be an array of numbers, not a Value"):
+    with pytest.raises(TypeError, match=r"^y must be an array of numbers, not a Value"):
         f(X, case.a)
-    with pytest.raises(TypeError, match="^y has masked entries"):
+    with pytest.raises(TypeError, match=r"^y has masked entries"):
         f(X, np.ma.masked_less(y, 0.0))
     program = f.program
     with pytest.raises(ValueError, match=r"^x has shape \(7, 3\), but this program was recorded for \(N, 2\)"):
@@ -424,7 +426,7 @@ def test_options(case):
         f.value_and_grad(X, y, reduction="max")
     for threads, error in [(0, ValueError), (-1, ValueError), (1.5, TypeError)]:
         with pytest.raises(error, match="threads must be"):
-            compile(case.f, threads=threads)
+            compiled(case.f, threads=threads)
     with pytest.raises(ValueError, match=r"tangent must have the shape \(2,\).*not \(3,\)"):
         f.jvp([1.0, 2.0, 3.0], X, y)
     with pytest.raises(TypeError, match="vector must be an array of real numbers"):
@@ -436,17 +438,17 @@ def test_options(case):
 
 
 def test_a_list_is_no_loss(engine):
-    f = compile(lambda x: [x, x * 2], backend=engine._pygrad_backend)
+    f = compiled(lambda x: [x, x * 2], backend=engine._pygrad_backend)
     for call in (f.value_and_grad, f.backward, f.input_gradients, f.sample_gradients, f.hessian, f.fun, f.minimize):
-        with pytest.raises(TypeError, match="needs one number a sample to differentiate.*a list of 2"):
+        with pytest.raises(TypeError, match=r"needs one number a sample to differentiate.*a list of 2"):
             call([1.0, 2.0])
     assert f.jvp([], [1.0, 2.0]).tolist() == [[0.0, 0.0], [0.0, 0.0]]
 
 
 def test_a_hessian_of_too_many(engine):
     values = [engine(0.5) for _ in range(2001)]
-    f = compile(lambda: engine.sum(values), backend=engine._pygrad_backend)
-    with pytest.raises(ValueError, match="2001 parameters would make 4004001 entries.*use hvp"):
+    f = compiled(lambda: engine.sum(values), backend=engine._pygrad_backend)
+    with pytest.raises(ValueError, match=r"2001 parameters would make 4004001 entries.*use hvp"):
         f.hessian()
 
 
@@ -456,7 +458,7 @@ def test_a_hessian_of_too_many(engine):
 def test_parameters_are_kept_alive(live, engine):
     def made():
         a = engine(3.0)
-        return compile(lambda x: a * x, backend=engine._pygrad_backend)
+        return compiled(lambda x: a * x, backend=engine._pygrad_backend)
 
     f = made()
     f([1.0])
@@ -491,7 +493,7 @@ def test_two_threads_at_once(engine):
 
 def test_backward_in_several_threads_loses_nothing(engine):
     a = engine(1.0)
-    f = compile(lambda x: a * x, backend=engine._pygrad_backend)
+    f = compiled(lambda x: a * x, backend=engine._pygrad_backend)
     f([1.0])
     threads = [threading.Thread(target=lambda: [f.backward([1.0]) for _ in range(200)]) for _ in range(4)]
     for thread in threads:
@@ -509,14 +511,14 @@ def test_the_bits_depend_on_no_thread_count_and_no_instruction_set(engine):
         for other in ("baseline", name, None):
             use_isa(other)
             for threads in (1, 2, 5):
-                f = compile(case.f, exact=True, threads=threads, backend=engine._pygrad_backend)
+                f = compiled(case.f, exact=True, threads=threads, backend=engine._pygrad_backend)
                 found = f.value_and_grad(case.X, case.y)
                 assert found[0] == expected[0]
                 same(found[1], expected[1])
     finally:
         use_isa(None)
     assert isa() == name
-    with pytest.raises(ValueError, match="no instruction set 'sse9' on this processor: choose one of .*baseline"):
+    with pytest.raises(ValueError, match=r"no instruction set 'sse9' on this processor: choose one of .*baseline"):
         use_isa("sse9")
 
 
@@ -524,7 +526,7 @@ def test_the_bits_depend_on_no_thread_count_and_no_instruction_set(engine):
 
 
 def test_classes(engine):
-    f = compile(lambda x, y: engine.logsumexp(x) - pygrad.pick(x, y), backend=engine._pygrad_backend)
+    f = compiled(lambda x, y: engine.logsumexp(x) - pick(x, y), backend=engine._pygrad_backend)
     X = np.random.default_rng(1).normal(size=(5, 3))
     y = np.array([0, 2, 1, 2, 0])
     expected = f(X, y)
@@ -537,7 +539,7 @@ def test_classes(engine):
     for wrong in (3, -1):
         y[3] = wrong
         for call in (f, f.value_and_grad, f.minimize if f.parameters else f.backward):
-            with pytest.raises(IndexError, match=f"^y: sample 3 has class {wrong}, which is not one of 0 to 2"):
+            with pytest.raises(IndexError, match=rf"^y: sample 3 has class {wrong}, which is not one of 0 to 2"):
                 call(X, y)
     with pytest.raises(ValueError, match=r"^y: sample 1 has 0.5: classes are whole numbers"):
         f(X[:2], [1.0, 0.5])
@@ -573,8 +575,7 @@ OPTIMIZERS = {
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_minimize_is_the_plain_loop(engine, name):
     plain, fast, bound = Case(engine), Case(engine), Case(engine)
-    kind = type(f"Kind{name}", (), {"sgd": SGD, "adam": Adam, "adamw": pygrad.optim.AdamW, "rmsprop": pygrad.optim.RMSprop})
-    make = getattr(kind, name)
+    make = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop}[name]
     losses, *where = _plain(plain, make([plain.a, plain.b], **OPTIMIZERS[name]), 12)
     result = fast.compiled.minimize(fast.X, fast.y, optimizer=name, epochs=12, **OPTIMIZERS[name])
     same([fast.a.data, fast.b.data], where)
@@ -587,7 +588,7 @@ def test_minimize_is_the_plain_loop(engine, name):
         bound.compiled.minimize(bound.X, bound.y, optimizer=optimizer, epochs=epochs)
     same([bound.a.data, bound.b.data], where)
     assert optimizer.steps == 12
-    repr(result)
+    assert repr(result).startswith("<Minimisation: 12 epochs, loss=")
 
 
 def test_minimize_in_batches(engine):
@@ -650,7 +651,7 @@ def test_what_minimize_refuses(engine):
             minimize(X, y, **options)
     assert (case.a.data, case.b.data) == (1.5, -0.5)
     with pytest.raises(ValueError, match="has no parameters"):
-        compile(lambda x: x * x, backend=engine._pygrad_backend).minimize([1.0])
+        compiled(lambda x: x * x, backend=engine._pygrad_backend).minimize([1.0])
     assert len(minimize(X, y, epochs=0)) == 0
     assert (case.a.data, case.b.data) == (1.5, -0.5)
 
@@ -680,13 +681,10 @@ def test_progress_is_told_and_may_stop(engine):
 def test_ctrl_c_leaves_whole_steps(engine):
     case, plain = Case(engine), Case(engine)
     optimizer = SGD([case.a, case.b], lr=1e-4, momentum=0.5)
-    timer = threading.Timer(0.2, signal.raise_signal, [signal.SIGINT])
-    timer = threading.Timer(0.2, lambda: __import__("os").kill(__import__("os").getpid(), signal.SIGINT))
+    timer = threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT])
     timer.start()
-    before = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
         case.compiled.minimize(case.X, case.y, optimizer=optimizer, epochs=10**8)
-    assert time.perf_counter() - before < 60.0
     timer.join()
     assert optimizer.steps > 0
     plain.compiled.minimize(plain.X, plain.y, lr=1e-4, momentum=0.5, epochs=optimizer.steps)
@@ -725,9 +723,7 @@ def test_a_program_pickles(case):
 
 def test_a_program_with_classes_and_several_outputs_pickles(engine):
     c = engine(0.5)
-    f = compile(lambda x, y: (pygrad.pick(x, y) * c, [x[0], x[1].leaky_relu(0.25)]), params=[], backend="c") if False else (
-        compile(lambda x, y: (pygrad.pick(x, y) * c, [x[0], x[1].leaky_relu(0.25)]), backend=engine._pygrad_backend)
-    )
+    f = compiled(lambda x, y: (pick(x, y) * c, [x[0], x[1].leaky_relu(0.25)]), backend=engine._pygrad_backend)
     X, y = [[1.0, -2.0], [3.0, 4.0]], [1, 0]
     first = f(X, y)
     again = pickle.loads(pickle.dumps(f.program))(X, y)
@@ -739,10 +735,7 @@ def _fixed(parts):
     """The parts with the checksum that fits them."""
     from pygrad.programs.pickled import _checksum
 
-    try:
-        parts[-1] = _checksum(parts[0], parts[1:-1])
-    except (AttributeError, TypeError):
-        pass
+    parts[-1] = _checksum(parts[0], parts[1:-1])
     return parts
 
 
@@ -824,7 +817,7 @@ def test_a_model_of_layers(engine_name):
 
     random.seed(1)
     model = MLP(2, [5, 5, 1], backend=engine_name)
-    f = compile(lambda x, y: (1 - y * model(x)).relu(), exact=True, params=model)
+    f = compiled(lambda x, y: (1 - y * model(x)).relu(), exact=True, params=model)
     rng = np.random.default_rng(2)
     X, y = rng.normal(size=(11, 2)), np.sign(rng.normal(size=11))
     assert f.record(X, y).parameters == tuple(model.parameters())

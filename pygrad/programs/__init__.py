@@ -1,9 +1,9 @@
 """Programs: a function recorded once, optimised, and run over whole data sets in C.
 
-`compile` is what makes one; `isa` and `use_isa` say which instruction set they run with. The numbers do not depend on it.
+`compile` is what makes one; `isa` and `use_isa` say which instruction set they run with. It changes no number.
 """
 
-from .compiled import CompiledFunction, compile
+from .compiled import CompiledFunction, compile  # noqa: A004  # pygrad.compile
 from .program import Program
 from .run import isa, use_isa
 

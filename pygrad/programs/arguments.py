@@ -73,7 +73,7 @@ def raw(x: Any, name: str) -> NDArray[Any]:
     if np.ma.is_masked(x):
         raise TypeError(f"{name} has masked entries: fill them first, with x.filled(number)")
     if array.ndim == 0:
-        raise ValueError(f"{name} must be an array whose first axis is the samples, not the number {array[()]!r}")
+        raise ValueError(f"{name} must be an array whose first axis is the samples, not the number {array.item()!r}")
     return array
 
 

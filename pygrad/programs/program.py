@@ -35,7 +35,7 @@ QUESTIONS = ("value", "gradient", "inputs", "samples", "jvp", "hvp")
 value      outputs: those of the function
 gradient   G: of the sum of the losses times the seed, by each parameter; and the sum of the losses
 inputs     outputs: for each argument, each sample's gradient by it
-samples    one output, of as many numbers as theta: each sample's gradient by them
+samples    one output, of as many numbers as there are parameters: each sample's gradient by them
 jvp        parameters: theta, then v. Outputs: those of value, then as many, their derivatives along v
 hvp        parameters: theta, then v. G: first the Hessian of the sum of the losses times the seed, times v
 """
@@ -119,8 +119,8 @@ class Program:
         return listing(passes[-1][1], self._names(), most)
 
     def stats(self, question: str = "gradient") -> list[dict[str, Any]]:
-        """What each pass made of the program for one of QUESTIONS: dicts with 'pass', 'instructions', and 'flops' of one
-        sample. The last also has 'bytes', of the values that are held at one time for one sample."""
+        """What each pass made of the program for one of QUESTIONS: a dict each, with 'pass', 'instructions' and
+        'flops' of one sample. The last also has 'bytes', of the values that are held at one time for one sample."""
         encoded, passes = build(self.code, self.signature, question, exact=self.exact)
         rows: list[dict[str, Any]] = []
         for name, code in passes:
@@ -148,7 +148,8 @@ class Program:
         columns = [(i, j) for i, width in enumerate(layout.widths) for j in range(width)]
         starts = [0, *itertools.accumulate(layout.widths)]
         bounds = {starts[c.argument] + c.column: c.bound for c in layout.classes}
-        return Signature(self.source.total, columns, list(layout.widths), bounds, list(map(_size, self.outputs.shapes)))
+        groups = list(map(_size, self.outputs.shapes))
+        return Signature(self.source.total, columns, list(layout.widths), bounds, groups, self.source.count)
 
     def machine(self, question: str) -> Machine:
         """The machine for one of QUESTIONS, made if it is the first time."""
@@ -317,11 +318,10 @@ class Program:
         arguments. Raises TypeError for a function whose (first) output is a list."""
         self._need_loss("sample_gradients")
         given = self.given(arrays)
-        made = np.empty((given.samples, self.source.total))
+        made = np.empty((given.samples, self.source.count))
         if made.size:
             self._run("samples", given, outputs=[made])
-        found: Array = made[:, : self.source.count]
-        return found if self.layout.names else found.reshape(-1)
+        return made if self.layout.names else made.reshape(-1)
 
     def jvp(self, tangent: ArrayLike, *arrays: Any) -> Any:
         """The derivatives of all outputs along a direction of the parameters (Jacobian times tangent), for each sample.
