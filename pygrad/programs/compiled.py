@@ -19,6 +19,7 @@ from .arguments import Column, Layout, Shape, check_count, raw, thread_count
 from .parameters import InValues
 from .program import Outputs, Program
 from .record import Recording, record
+from .run import Given
 
 Array = NDArray[np.float64]
 
@@ -99,13 +100,24 @@ class CompiledFunction:
 
     # ---- what a program can be asked ----
 
+    def _found(self, arrays: tuple[Any, ...]) -> tuple[Program, Given]:
+        """The program for these arrays, and the arrays as it takes them: at once, if it is the one that was used last."""
+        program = self._last
+        given = None if program is None else program.quick(arrays)
+        if program is None or given is None:
+            program = self.record(*arrays)
+            given = program.given(arrays)
+        return program, given
+
     def __call__(self, *arrays: Any) -> Any:
         """See Program.__call__."""
-        return self.record(*arrays)(*arrays)
+        program, given = self._found(arrays)
+        return program.values_of(given)
 
     def value_and_grad(self, *arrays: Any, reduction: str = "mean") -> tuple[float, Array]:
         """See Program.value_and_grad."""
-        return self.record(*arrays).value_and_grad(*arrays, reduction=reduction)
+        program, given = self._found(arrays)
+        return program.gradient_of(given, reduction, "value_and_grad")
 
     def backward(self, *arrays: Any, reduction: str = "mean") -> float:
         """See Program.backward."""

@@ -198,4 +198,3 @@ def _checked(at: NDArray[np.int64], bound: int, column: int) -> NDArray[np.int64
         s = int(wrong[0])
         raise IndexError(f"index column {column}, sample {s}: {int(at[s])} is not one of 0 to {bound - 1}")
     return at
-

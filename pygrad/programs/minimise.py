@@ -178,7 +178,7 @@ def _places(program: Program, optimizer: optim.Optimizer) -> NDArray[np.intp] | 
 
 def minimise(
     program: Program,
-    arrays: tuple[Any, ...],
+    given: Given,
     *,
     optimizer: Any,
     epochs: int,
@@ -193,7 +193,6 @@ def minimise(
 ) -> Minimisation:
     """See Program.minimize, which says what the options are."""
     started = time.perf_counter()
-    given = program.given(arrays)
     program.check_reduction(reduction, given.samples, "minimize")
     if given.samples == 0:
         raise ValueError("minimize: there are no samples")
@@ -232,7 +231,9 @@ class _Loop:
         self.program, self.given, self.rule, self.epochs, self.batch = program, given, rule, epochs, batch
         self.mean, self.threads = mean, threads
         self.machine = program.trainer()
-        self.parameters = bytearray(program.source.numbers())[: 8 * program.parameter_count]
+        numbers = program.source.numbers()
+        self.parameters = bytearray(numbers)
+        del self.parameters[8 * program.parameter_count :]
         self.settings = rule.numbers()
         self.rate = float(self.settings[0])
         self.state = rule.memory(program.parameter_count)

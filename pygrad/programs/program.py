@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-REDUCTIONS = ("mean", "sum")
+_DOUBLE = np.dtype(np.float64)
 QUESTIONS = ("value", "gradient", "inputs", "samples", "jvp", "hvp")
 """What machines are made for; theta are the parameters and what is shared.
 
@@ -163,7 +163,7 @@ class Program:
 
     def _made(self, code: Code, signature: Signature, question: str) -> Machine:
         encoded, _ = build(code, signature, question, exact=self.exact)
-        return Machine(encoded.words, encoded.constants, exact=self.exact)
+        return Machine(encoded.words, encoded.constants, exact=self.exact, threads=self.threads)
 
     def trainer(self) -> Machine:
         """The machine whose gradient a training follows: what is shared, and does not move, is constant in it."""
@@ -186,22 +186,31 @@ class Program:
 
     def given(self, arrays: tuple[Any, ...]) -> Given:
         """The arguments, checked and converted; an array that is as it should be is itself."""
+        return self.quick(arrays) or self._converted(arrays)
+
+    def quick(self, arrays: tuple[Any, ...]) -> Given | None:
+        """The arguments, if nothing needs to be converted; None if something has to be looked at more closely."""
         layout = self.layout
-        if len(arrays) != len(layout.names):
-            arguments.check_count(arrays, layout.names)
+        if layout.others or len(arrays) != len(layout.shapes):
+            return None
+        n = -1
+        for x, shape in zip(arrays, layout.shapes):
+            if type(x) is not np.ndarray or x.dtype is not _DOUBLE or not x.flags.carray:
+                return None
+            of_array = x.shape
+            if of_array[1:] != shape or not of_array or (of_array[0] != n and n >= 0):
+                return None
+            n = of_array[0]
+        return Given(1 if n < 0 else n, arrays, ())
+
+    def _converted(self, arrays: tuple[Any, ...]) -> Given:
+        layout = self.layout
+        arguments.check_count(arrays, layout.names)
         if not arrays:
             return Given(1, (), ())
-        numbers = tuple(
-            [
-                arguments.numbers(x, name) if used else None
-                for x, name, used in zip(arrays, layout.names, layout.numbers)
-            ]
-        )
-        if not layout.others:
-            return Given(arguments.samples(numbers, layout), numbers, ())
-        checked = tuple(
-            arguments.raw(x, name) if a is None else a for a, x, name in zip(numbers, arrays, layout.names)
-        )
+        used = zip(arrays, layout.names, layout.numbers)
+        numbers = tuple(arguments.numbers(x, name) if wanted else None for x, name, wanted in used)
+        checked = tuple(arguments.raw(x, name) if a is None else a for a, x, name in zip(numbers, arrays, layout.names))
         samples = arguments.samples(checked, layout)
         classes = tuple(
             arguments.classes(arrays[c.argument], layout.names[c.argument], c.column) for c in layout.classes
@@ -213,7 +222,7 @@ class Program:
 
     def _run_with(self, numbers: Any, question: str, given: Given, **options: Any) -> float:
         try:
-            loss: float = self.machine(question).run(given, numbers, threads=self.threads, **options)
+            loss: float = (self._machines.get(question) or self.machine(question)).run(given, numbers, **options)
         except IndexOutOfRangeError as error:
             raise self._out_of_range(given, error.column, error.sample) from None
         return loss
@@ -235,7 +244,11 @@ class Program:
         For a number an array of shape (N,), for a list of k numbers one of shape (N, k), for a tuple a tuple of these.
         A function without arguments gives a float, an array of shape (k,), or a tuple of these.
         """
-        return self._values("value", self.source.numbers(), self.given(arrays))
+        return self.values_of(self.given(arrays))
+
+    def values_of(self, given: Given) -> Any:
+        """As a call, on arguments that were checked."""
+        return self._values("value", self.source.numbers(), given)
 
     def _values(self, question: str, numbers: Any, given: Given) -> Any:
         outputs = self.outputs
@@ -288,11 +301,15 @@ class Program:
         Losses, and the gradients of samples, are added from the first sample to the last. Raises TypeError for a
         function whose (first) output is a list; ValueError for a mean of no samples.
         """
-        return self._gradient(self.source.numbers(), self.given(arrays), reduction, "value_and_grad")
+        return self.gradient_of(self.given(arrays), reduction, "value_and_grad")
+
+    def gradient_of(self, given: Given, reduction: str, what: str) -> tuple[float, Array]:
+        """As value_and_grad, on arguments that were checked; what: the method, for what is said of errors."""
+        return self._gradient(self.source.numbers(), given, reduction, what)
 
     def backward(self, *arrays: Any, reduction: str = "mean") -> float:
         """The mean loss, or its sum; adds its gradient to the .grad of every parameter. Raises as value_and_grad."""
-        loss, gradient = self._gradient(self.source.numbers(), self.given(arrays), reduction, "backward")
+        loss, gradient = self.gradient_of(self.given(arrays), reduction, "backward")
         self.source.add_gradient(gradient)
         return loss
 
@@ -433,7 +450,7 @@ class Program:
         from .minimise import minimise
 
         return minimise(
-            self, arrays, optimizer=optimizer, epochs=epochs, batch_size=batch_size, shuffle=shuffle, seed=seed,
+            self, self.given(arrays), optimizer=optimizer, epochs=epochs, batch_size=batch_size, shuffle=shuffle, seed=seed,
             reduction=reduction, progress=progress, every=every, threads=threads, settings=settings,
         )  # fmt: skip
 

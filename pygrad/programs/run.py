@@ -19,6 +19,8 @@ Doubles = NDArray[np.float64]
 
 _DOUBLES = ffi.typeof("double[]")
 _INDICES = ffi.typeof("int64_t[]")
+_STATUS = ffi.new("int *")
+"""Of trainings that could not be made: what they are made of was checked, so it says that memory is short."""
 
 
 class Given(NamedTuple):
@@ -42,7 +44,9 @@ class IndexOutOfRangeError(Exception):
 class _Frame:
     """What one call at a time uses."""
 
-    def __init__(self, arguments: int, indices: int, outputs: int) -> None:
+    __slots__ = ("arguments", "call", "indices", "loss", "outputs", "where")
+
+    def __init__(self, arguments: int, indices: int, outputs: int, exact: bool, threads: int) -> None:
         self.arguments = ffi.new("double *[]", max(arguments, 1))
         self.indices = ffi.new("int64_t *[]", max(indices, 1))
         self.outputs = ffi.new("double *[]", max(outputs, 1))
@@ -53,15 +57,16 @@ class _Frame:
         self.call.indices = self.indices
         self.call.loss = self.loss
         self.call.where = self.where
+        self.call.exact, self.call.threads = exact, threads
 
     def take(self, given: Given, held: list[Any]) -> None:
         """Points at the arguments; what keeps their memory where it is goes to held."""
         from_buffer = ffi.from_buffer
-        for i, array in enumerate(given.numbers):
+        for i, array in enumerate(given[1]):
             if array is not None:  # else the program has no instruction that reads it
                 held.append(from_buffer(_DOUBLES, array))
                 self.arguments[i] = held[-1]
-        for i, column in enumerate(given.classes):
+        for i, column in enumerate(given[2]):
             held.append(from_buffer(_INDICES, column))
             self.indices[i] = held[-1]
 
@@ -72,8 +77,8 @@ class Machine:
     words: uint32, constants: float64, as encode.py gives them. Raises ValueError for words that C refuses, MemoryError.
     """
 
-    def __init__(self, words: NDArray[np.uint32], constants: Doubles, *, exact: bool) -> None:
-        self.words, self.constants, self.exact = words, constants, exact
+    def __init__(self, words: NDArray[np.uint32], constants: Doubles, *, exact: bool, threads: int = 0) -> None:
+        self.words, self.constants, self.exact, self.threads = words, constants, exact, threads
         self.parameters, self._arguments, self._indices, self._outputs = (int(words[i]) for i in (2, 5, 6, 7))
         status = ffi.new("int *")
         program = lib.pg_program_new(
@@ -94,7 +99,6 @@ class Machine:
         outputs: Sequence[Doubles | None] = (),
         gradient: Doubles | None = None,
         seed: float = 1.0,
-        threads: int = 0,
     ) -> float:
         """Runs it; the sum of the loss over the samples, where there is one.
 
@@ -105,7 +109,7 @@ class Machine:
         try:
             frame = self._frames.pop()
         except IndexError:
-            frame = _Frame(self._arguments, self._indices, self._outputs)
+            frame = self._frame()
         call = frame.call
         held = [from_buffer(_DOUBLES, parameters)]  # keeps the memory where it is while C runs
         call.parameters = held[0]
@@ -125,11 +129,8 @@ class Machine:
         else:
             held.append(from_buffer(_DOUBLES, gradient))
             call.gradient = held[-1]
-        call.samples = call.rows = given.samples
+        call.samples = call.rows = given[0]
         call.seed = seed
-        call.threads = threads
-        call.exact = self.exact
-        frame.loss[0] = 0.0
         status = lib.pg_program_run(self.program, call)
         if status != 0:
             raise _error(status, frame.where)
@@ -137,9 +138,12 @@ class Machine:
         self._frames.append(frame)
         return loss
 
+    def _frame(self) -> _Frame:
+        return _Frame(self._arguments, self._indices, self._outputs, self.exact, self.threads)
+
     def training(self, given: Given, parameters: bytearray, plan: Plan) -> Training:
         """The steps of a training, ready to run on these parameters, which they change."""
-        return Training(self, _Frame(self._arguments, self._indices, 0), given, parameters, plan)
+        return Training(self, self._frames.pop() if self._frames else self._frame(), given, parameters, plan)
 
 
 class Plan(NamedTuple):
@@ -168,33 +172,27 @@ class Training:
     """Steps of a rule along the gradient that a machine gives. To be used from one thread."""
 
     def __init__(self, machine: Machine, frame: _Frame, given: Given, parameters: bytearray, plan: Plan) -> None:
-        held: list[Any] = []
+        from_buffer = ffi.from_buffer
+        held = [from_buffer(_DOUBLES, x, True) for x in (parameters, plan.settings, plan.state, plan.losses)]
         frame.take(given, held)
-        call = ffi.new("pg_training_call *")
-
-        def doubles(array: Any) -> Any:
-            if array is None or not len(array):
-                return ffi.NULL
-            held.append(ffi.from_buffer(_DOUBLES, array, True))
-            return held[-1]
-
+        self._call = call = ffi.new("pg_training_call *")
         call.samples = call.rows = given.samples
         call.epochs, call.batch = plan.epochs, plan.batch
-        call.parameters = doubles(parameters)
+        call.parameters, call.settings, call.state, call.losses = held[:4]
         call.arguments, call.indices, call.where = frame.arguments, frame.indices, frame.where
         if plan.order is not None:
-            held.append(ffi.from_buffer(_INDICES, plan.order))
+            held.append(from_buffer(_INDICES, plan.order))
             call.order = held[-1]
+        if plan.rates is not None:
+            held.append(from_buffer(_DOUBLES, plan.rates))
+            call.rates = held[-1]
         call.mean, call.rule = plan.mean, plan.rule
-        call.settings, call.state = doubles(plan.settings), doubles(plan.state)
-        call.rates, call.losses = doubles(plan.rates), doubles(plan.losses)
         call.threads, call.exact = plan.threads, machine.exact
-        status = ffi.new("int *")
-        training = lib.pg_training_new(machine.program, call, status)
+        training = lib.pg_training_new(machine.program, call, _STATUS)
         if training == ffi.NULL:
-            raise _error(status[0], frame.where)
+            raise MemoryError("no memory for a training")
         self._training = ffi.gc(training, lib.pg_training_free)
-        self._held = (machine, frame, call, held)  # C has pointers to all of it
+        self._held = (machine, frame, held)  # C has pointers to all of it
 
     def run(self, seconds: float, steps: int) -> int:
         """Goes on for so many seconds, or steps; how many are done since the beginning. Raises IndexOutOfRangeError,
