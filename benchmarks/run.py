@@ -343,7 +343,7 @@ def _positive(text: str) -> int:
 def parser() -> argparse.ArgumentParser:
     out = argparse.ArgumentParser(
         description="Measures pygrad beside other engines: medians of rounds in which the engines take turns.",
-        epilog="A whole run with all peers takes some 12 minutes, a quick one over 4. Other programs should rest "
+        epilog="A whole run with all peers takes some 16 minutes, a quick one over 6. Other programs should rest "
         "meanwhile; if they do not, compare ratios, not times.",
     )
     out.add_argument(

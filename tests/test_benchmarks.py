@@ -1,4 +1,4 @@
-"""The benchmarks of compiled programs compute the same with NumPy by hand, eager Values and C by hand; no time is looked at.
+"""The benchmarks of compiled programs compute the same with NumPy by hand, eager Values and C by hand. No times.
 
 The scripts of benchmarks/ are imported from their folder. What needs a C compiler fails without one, as the build does.
 """
@@ -21,7 +21,7 @@ from measure import Measurement
 from programs import functions, nets, problems, tables, timing
 from programs.engines import ENGINES
 
-COMPILED = ("program", "program-exact") if hasattr(pygrad, "compile") else ()
+COMPILED = ("program", "program-exact", "program-2") if hasattr(pygrad, "compile") else ()
 NETS = {name: problems.NETS[name].of_samples(samples) for name, samples in (("moons", 13), ("tanh", 8), ("tiny", 4))}
 NETS["digits"] = problems.NETS["digits"].of_samples(10)
 NETS["wide"] = problems.NETS["wide"].of_samples(3)
@@ -52,11 +52,18 @@ def test_numpy_by_hand_gives_the_gradient_of_eager_values(name, tmp_path):
         assert timing.agrees(x, y) is None
 
 
-@pytest.mark.parametrize("engine", ["c-samples", "c-arrays", "c-lanes", "c-strict", *COMPILED])
+@pytest.mark.parametrize("engine", ["c-samples", "c-arrays", "c-lanes", *COMPILED])
 @pytest.mark.parametrize("name", NETS)
 def test_a_network_trains_alike(name, engine, tmp_path):
     net = NETS[name]
     runner = ENGINES[engine].net(net, tmp_path)
+    assert timing.wrong(runner, nets.numpy_runner(net, tmp_path)) is None
+
+
+@pytest.mark.parametrize("name", NETS if COMPILED else ())
+def test_a_loop_over_the_samples_can_be_recorded(name, tmp_path):
+    net = NETS[name]
+    runner = ENGINES["program-whole"].net(net, tmp_path)
     assert timing.wrong(runner, nets.numpy_runner(net, tmp_path)) is None
 
 

@@ -108,6 +108,7 @@ ENGINES = {
             ours=True,
         ),
         Engine("program-exact", "pygrad.compile, exact=True", net=partial(nets.pygrad_runner, exact=True), ours=True),
+        Engine("program-whole", "pygrad.compile, the loop over samples recorded", net=nets.whole_runner, ours=True),
         Engine("program-2", "pygrad.compile, two threads", net=partial(nets.pygrad_runner, threads=2), ours=True),
     )
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -407,25 +407,46 @@ def pygrad_loss(net: Net) -> tuple[Any, Any]:
 
 
 def pygrad_runner(net: Net, folder: Path, threads: int = 1, exact: bool = False) -> Runner:
-    """`pygrad.compile` of the loss of one sample."""
+    """`pygrad.compile` of the loss of one sample; a step by itself on an array of parameters, as one would in NumPy."""
     import pygrad
 
     model, loss = pygrad_loss(net)
-    program: Any = pygrad.compile(loss, threads=threads, exact=exact)
+    compile_: Any = pygrad.compile
+    program = compile_(loss, threads=threads, exact=exact)
     X, y = net.data()
     parameters = model.parameters()
+    theta = net.flat()
+    value_and_grad = program.fun(X, y)
+
+    def step() -> float:
+        nonlocal theta
+        total, gradient = value_and_grad(theta)
+        theta -= net.rate * gradient
+        return float(total)
 
     def loop(steps: int) -> Any:
-        return program.minimize(X, y, optimizer="sgd", lr=net.rate, epochs=steps, batch_size=None, shuffle=False)
+        return program.minimize(X, y, optimizer="sgd", lr=net.rate, epochs=steps, batch_size=None, shuffle=False).losses
 
     def reset() -> None:
-        for p, x in zip(parameters, net.flat().tolist()):
+        theta[:] = net.flat()
+        for p, x in zip(parameters, theta.tolist()):
             p.data = x
 
-    return Runner(
-        lambda: program.value_and_grad(X, y),
-        lambda pair: (float(pair[0]), pair[1]),
-        reset,
-        lambda: float(loop(1)[0]),
-        loop,
-    )
+    return Runner(lambda: program.value_and_grad(X, y), lambda pair: (float(pair[0]), pair[1]), reset, step, loop)
+
+
+def whole_runner(net: Net, folder: Path) -> Runner:
+    """`pygrad.compile` of a function that loops over the data set itself, as micrograd's demo does."""
+    import pygrad
+
+    model, loss = pygrad_loss(replace(net, penalty=0.0))
+    X, y = net.data()
+    rows, labels = X.tolist(), y.tolist()
+
+    def total_loss() -> Any:
+        total = sum(loss(x, label) for x, label in zip(rows, labels)) * (1.0 / len(rows))
+        return total + net.penalty * sum(p * p for p in model.parameters()) if net.penalty else total
+
+    compile_: Any = pygrad.compile
+    program = compile_(total_loss)
+    return Runner(program.value_and_grad, lambda pair: (float(pair[0]), pair[1]))

@@ -27,7 +27,7 @@ THREAD_BATCHES = (1_024, 4_096, 16_384)
 NET_ENGINES = {
     "moons": tuple(name for name in ENGINES if name not in {"products", "program-2"}),
     "tanh": ("numpy", "c-samples", "c-arrays", "c-lanes", "jax", "casadi", "program", "program-exact"),
-    "digits": tuple(name for name in ENGINES if name not in {"products", "program-2"}),
+    "digits": tuple(name for name in ENGINES if name not in {"products", "program-2", "program-whole"}),
     "wide": ("numpy", "products", "c-samples", "c-arrays", "c-lanes", "c-strict", "torch", "jax", "program"),
     "tiny": ("numpy", "c-samples", "c-arrays", "c-lanes", "torch", "jax", "casadi", "program", "program-exact"),
 }
