@@ -21,7 +21,7 @@ from measure import Measurement
 from programs import functions, nets, problems, tables, timing
 from programs.engines import ENGINES
 
-COMPILED = ("program", "program-exact", "program-2") if hasattr(pygrad, "compile") else ()
+COMPILED = ("program", "program-exact", "program-2", "program-whole") if hasattr(pygrad, "compile") else ()
 NETS = {name: problems.NETS[name].of_samples(samples) for name, samples in (("moons", 13), ("tanh", 8), ("tiny", 4))}
 NETS["digits"] = problems.NETS["digits"].of_samples(10)
 NETS["wide"] = problems.NETS["wide"].of_samples(3)
@@ -57,13 +57,6 @@ def test_numpy_by_hand_gives_the_gradient_of_eager_values(name, tmp_path):
 def test_a_network_trains_alike(name, engine, tmp_path):
     net = NETS[name]
     runner = ENGINES[engine].net(net, tmp_path)
-    assert timing.wrong(runner, nets.numpy_runner(net, tmp_path)) is None
-
-
-@pytest.mark.parametrize("name", NETS if COMPILED else ())
-def test_a_loop_over_the_samples_can_be_recorded(name, tmp_path):
-    net = NETS[name]
-    runner = ENGINES["program-whole"].net(net, tmp_path)
     assert timing.wrong(runner, nets.numpy_runner(net, tmp_path)) is None
 
 

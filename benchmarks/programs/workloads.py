@@ -18,10 +18,10 @@ from .problems import FUNCTIONS, NETS
 
 ROUNDS = 3
 PATIENCE = 90.0
-"""Seconds that an engine with a compiler of its own may take for a job."""
+"""Seconds that a job may take, compilers included."""
 
 BATCHES = (1, 10, 100, 1_000, 10_000)
-VARIABLES = (10, 100, 1_000, 10_000, 100_000)
+VARIABLES = (10, 100, 1_000, 10_000)
 THREAD_BATCHES = (1_024, 4_096, 16_384)
 
 NET_ENGINES = {
@@ -41,12 +41,15 @@ def _folder() -> str:
 
 
 def _job(plan: Any, task: str, engine: Engine, **what: Any) -> dict[str, Any]:
-    job = {"task": task, "engine": engine.name, "folder": _folder(), "check": True, "seconds": plan.training / 3}
+    job = {"task": task, "engine": engine.name, "folder": _folder(), "check": True, "timeout": PATIENCE}
+    job["seconds"] = plan.training / 3
     job |= what
-    return {**job, "rounds": 1, "timeout": PATIENCE} if engine.slow else job
+    return job | {"rounds": 1} if engine.slow else job
 
 
-def _installed(plan: Any, engine: Engine) -> bool:
+def _takes_part(plan: Any, engine: Engine) -> bool:
+    if plan.quick and engine.slow:
+        return False
     return all(peer in plan.peers for peer in engine.needs)
 
 
@@ -55,15 +58,15 @@ def _measure(plan: Any, title: str, jobs: dict[str, dict[str, Any]]) -> Any:
 
 
 def _left_out(plan: Any, names: Any) -> list[str]:
-    absent = [ENGINES[name].label for name in names if not _installed(plan, ENGINES[name])]
-    return [f"not installed, or not asked for: {', '.join(absent)}"] if absent else []
+    absent = [ENGINES[name].label for name in names if not _takes_part(plan, ENGINES[name])]
+    return [f"left out, not installed, not asked for or slow to compile: {', '.join(absent)}"] if absent else []
 
 
 def net(name: str, plan: Any) -> None:
     problem = NETS[name]
     names = [n for n in NET_ENGINES[name] if ENGINES[n].net is not None and ENGINES[n].most >= problem.count]
     jobs = {
-        n: _job(plan, "program-net", ENGINES[n], net=name) for n in names if _installed(plan, ENGINES[n])
+        n: _job(plan, "program-net", ENGINES[n], net=name) for n in names if _takes_part(plan, ENGINES[n])
     }
     key = f"programs-{name}"
     table = tables.net_table(problem, _measure(plan, key, jobs))
@@ -77,7 +80,7 @@ def functions(plan: Any) -> None:
     for name, function in FUNCTIONS.items():
         names = [n for n, engine in ENGINES.items() if engine.function is not None]
         jobs = {
-            n: _job(plan, "program-function", ENGINES[n], function=name) for n in names if _installed(plan, ENGINES[n])
+            n: _job(plan, "program-function", ENGINES[n], function=name) for n in names if _takes_part(plan, ENGINES[n])
         }
         table = tables.function_table(function, _measure(plan, name, jobs))
         table.notes += [tables.AGREED, *_left_out(plan, names)]
@@ -95,7 +98,7 @@ def threads(plan: Any) -> None:
 
 def curves(plan: Any) -> None:
     """Cost against the number of samples, and against the number of operations."""
-    names = [n for n in ("numpy", "jax", "program") if _installed(plan, ENGINES[n])]
+    names = [n for n in ("numpy", "jax", "program") if _takes_part(plan, ENGINES[n])]
     batches = BATCHES[:4] if plan.quick else BATCHES
     jobs = {
         f"{batch}; {n}": _job(plan, "program-net", ENGINES[n], net="moons", samples=batch, rounds=1)
@@ -103,13 +106,12 @@ def curves(plan: Any) -> None:
         for n in names
     }
     plan.tables["programs-batch-sizes"] = tables.batches_table(_measure(plan, "programs-curves", jobs), names)
-    names = [n for n in ("numpy", "casadi", "eager", "program") if _installed(plan, ENGINES[n])]
-    sizes = VARIABLES[:4] if plan.quick else VARIABLES
+    names = [n for n in ("numpy", "casadi", "eager", "program") if _takes_part(plan, ENGINES[n])]
+    sizes = VARIABLES[:3] if plan.quick else VARIABLES
     jobs = {
         f"{size}; {n}": _job(plan, "program-function", ENGINES[n], function="rosenbrock", variables=size, rounds=1)
         for size in sizes
         for n in names
-        if size <= VARIABLES[-2] or n != "casadi"
     }
     plan.tables["programs-sizes"] = tables.sizes_table(_measure(plan, "programs-curves", jobs), names)
 
