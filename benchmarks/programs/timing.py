@@ -84,8 +84,8 @@ def _timed(what: str, run: Callable[[int], Any], reset: Callable[[], None], seco
     return {what: statistics.median(samples), f"least-{what}": min(samples)}
 
 
-def timings(runner: Runner, seconds: float) -> dict[str, float]:
-    """Every way to run that the engine has, for so many seconds each."""
+def timings(runner: Runner, seconds: float, training: bool = True) -> dict[str, float]:
+    """Every way to run that the engine has, for so many seconds each; without training, the gradient alone."""
     reset = runner.reset or (lambda: None)
 
     def repeat(call: Callable[[], Any]) -> Callable[[int], None]:
@@ -96,9 +96,9 @@ def timings(runner: Runner, seconds: float) -> dict[str, float]:
         return run
 
     out = _timed("call", repeat(runner.gradient), reset, seconds)
-    if runner.step is not None:
+    if runner.step is not None and training:
         out |= _timed("step", repeat(runner.step), reset, seconds)
-    if runner.loop is not None:
+    if runner.loop is not None and training:
         out |= _timed("loop", runner.loop, reset, seconds)
     return out
 
@@ -115,7 +115,7 @@ def measured(make: Callable[[], Runner], judge: Callable[[], Runner], job: dict[
     out = {} if engine.compiles and not job["check"] else {"first": seconds}  # what was compiled is there again
     if job["check"] and engine.agrees and (difference := wrong(runner, judge())):
         return {"wrong": difference}
-    return out | timings(runner, job["seconds"])
+    return out | timings(runner, job["seconds"], job.get("training", True))
 
 
 def program_net(job: dict[str, Any]) -> dict[str, Any]:

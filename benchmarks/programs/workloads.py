@@ -89,7 +89,7 @@ def functions(plan: Any) -> None:
 
 def threads(plan: Any) -> None:
     jobs = {
-        f"{batch}; {name}": _job(plan, "program-net", ENGINES[name], net="digits", samples=batch)
+        f"{batch}; {name}": _job(plan, "program-net", ENGINES[name], net="digits", samples=batch, training=False)
         for batch in THREAD_BATCHES
         for name in ("program", "program-2")
     }
@@ -101,7 +101,7 @@ def curves(plan: Any) -> None:
     names = [n for n in ("numpy", "jax", "program") if _takes_part(plan, ENGINES[n])]
     batches = BATCHES[:4] if plan.quick else BATCHES
     jobs = {
-        f"{batch}; {n}": _job(plan, "program-net", ENGINES[n], net="moons", samples=batch, rounds=1)
+        f"{batch}; {n}": _job(plan, "program-net", ENGINES[n], net="moons", samples=batch, rounds=1, training=False)
         for batch in batches
         for n in names
     }
