@@ -522,6 +522,33 @@ def test_the_bits_depend_on_no_thread_count_and_no_instruction_set(engine):
         use_isa("sse9")
 
 
+def test_memory_that_runs_out_changes_nothing(engine):
+    from pygrad._ffi import lib
+
+    case = Case(engine)
+    case.compiled.record(case.X, case.y)
+    calls = {
+        "value": lambda: case.compiled(case.X, case.y),
+        "gradient": lambda: case.compiled.backward(case.X, case.y),
+        "training": lambda: case.compiled.minimize(case.X, case.y, epochs=3, lr=0.1),
+    }
+    for name, call in calls.items():
+        failures = 0
+        for n in range(1, 200):
+            before = [case.a.data, case.b.data, case.a.grad, case.b.grad]
+            lib.pg_fail_allocation(n)
+            try:
+                call()
+            except MemoryError:
+                failures += 1
+                assert [case.a.data, case.b.data, case.a.grad, case.b.grad] == before, name
+            else:
+                break
+            finally:
+                lib.pg_fail_allocation(0)
+        assert 0 < failures < 199, name
+
+
 # ---- classes ----
 
 
@@ -618,6 +645,21 @@ def test_the_order_of_samples_does_not_depend_on_how_many_epochs_are_drawn_ahead
     monkeypatch.setattr(minimise, "SHUFFLED", 14)
     second = two.compiled.minimize(two.X, two.y, lr=0.1, epochs=5, batch_size=2, seed=1)
     same(first.losses, second.losses)
+
+
+def test_a_training_in_pieces_is_the_same(engine, monkeypatch):
+    from pygrad.programs import minimise
+
+    scheduled = {"lr": linear(0.1, 0.01, 30), "optimizer": "adam"}
+    for options in ({"lr": 0.1}, scheduled, {"lr": 0.1, "batch_size": 2, "seed": 1}):
+        one, two = Case(engine), Case(engine)
+        first = one.compiled.minimize(one.X, one.y, epochs=40, **options)
+        with monkeypatch.context() as patch:
+            patch.setattr(minimise, "MOMENT", 0.0)
+            patch.setattr(minimise, "SLICE", 0.0)
+            second = two.compiled.minimize(two.X, two.y, epochs=40, **options)
+        same(first.losses, second.losses)
+        same([one.a.data, one.b.data], [two.a.data, two.b.data])
 
 
 def test_minimize_with_a_schedule_of_whole_batches(engine):

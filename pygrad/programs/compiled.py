@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .arguments import Column, Layout, Shape, check_count, raw, thread_count
+from .minimise import Minimisation, minimise
 from .parameters import InValues
 from .program import Outputs, Program
 from .record import Recording, record
@@ -101,7 +102,7 @@ class CompiledFunction:
     # ---- what a program can be asked ----
 
     def _found(self, arrays: tuple[Any, ...]) -> tuple[Program, Given]:
-        """The program for these arrays, and the arrays as it takes them: at once, if it is the one that was used last."""
+        """The program for these arrays, and the arrays as it takes them: quickly, if it is the one used last."""
         program = self._last
         given = None if program is None else program.quick(arrays)
         if program is None or given is None:
@@ -147,9 +148,9 @@ class CompiledFunction:
         """See Program.fun."""
         return self.record(*arrays).fun(*arrays, reduction=reduction)
 
-    def minimize(self, *arrays: Any, **options: Any) -> Any:
+    def minimize(self, *arrays: Any, **options: Any) -> Minimisation:
         """See Program.minimize, which says what the options are."""
-        return self.record(*arrays).minimize(*arrays, **options)
+        return minimise(*self._found(arrays), **options)
 
     # ---- as a method ----
 

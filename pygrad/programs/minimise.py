@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 SLICE = 0.05
 """Seconds that C runs before Python looks for a Ctrl-C."""
+MOMENT = 0.002
+"""Seconds that a training may take before a Ctrl-C is looked after at all."""
 SHUFFLED = 1 << 20
 """So many entries of the order of the samples are drawn ahead."""
 
@@ -87,47 +89,54 @@ class Progress(NamedTuple):
 
 
 class _Rule:
-    """An optimiser, as C takes it: an object of pygrad.optim, or one of the same class that has no parameters."""
+    """An optimiser by its name, as C takes it. It starts from nothing, and what it remembers is forgotten."""
 
-    def __init__(self, program: Program, given: Any, settings: dict[str, Any]) -> None:
-        self.bound = isinstance(given, optim.Optimizer)
-        self.optimizer: Any = given if self.bound else _unbound(given, settings)
-        self.places: NDArray[np.intp] | None = None
-        if self.bound:
-            if settings:
-                raise ValueError(f"{', '.join(settings)}= goes with the name of an optimizer: this one has its own")
-            self.places = _places(program, given)
-        self.rule: str = self.optimizer._rule
-        self.code = _CODES[self.rule]
-        self.start: int = self.optimizer.steps
-        self.slots = len(self.optimizer._slots())
-        self.scheduled = callable(self.optimizer.lr)
+    bound = False
+    start = 0  # steps that were taken before
+
+    def __init__(self, optimizer: Any) -> None:
+        self.optimizer = optimizer
+        self.code = _CODES[optimizer._rule]
+        self.slots = len(optimizer._slots())
+        self.scheduled = callable(optimizer.lr)
+        self._numbers: NDArray[np.float64] = np.array(optimizer._numbers(0.0 if self.scheduled else optimizer.lr))
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from the first of this training."""
-        lr = self.optimizer.lr
-        if not self.scheduled:
-            return float(lr)
         number = self.start + step
-        return non_negative(lr(number), f"the learning rate of step {number}")
+        return non_negative(self.optimizer.lr(number), f"the learning rate of step {number}")
 
     def numbers(self) -> NDArray[np.float64]:
-        """The settings of the next step."""
-        return np.array(self.optimizer._numbers(self.rate(0)))
+        """The settings of the next step: an array of its own."""
+        numbers = np.array(self._numbers)
+        if self.scheduled:
+            numbers[0] = self.rate(0)
+        return numbers
 
     def memory(self, count: int) -> bytearray:
         """What is remembered of the program's parameters: a copy."""
-        if not self.bound:
-            return bytearray(8 * self.slots * count)
+        return bytearray(8 * self.slots * count)
+
+    def done(self, steps: int, memory: bytearray) -> None:
+        """Notes how far it went."""
+
+
+class _BoundRule(_Rule):
+    """An optimiser of pygrad.optim, which goes on from its state. places: where it has the program's parameters."""
+
+    bound = True
+
+    def __init__(self, optimizer: optim.Optimizer, places: NDArray[np.intp] | None) -> None:
+        super().__init__(optimizer)
+        self.start, self.places = optimizer.steps, places
+
+    def memory(self, count: int) -> bytearray:
         scalars: bytearray = self.optimizer._memory.scalars
         if self.places is None:
             return bytearray(scalars)
         return bytearray(np.frombuffer(scalars).reshape(self.slots, count)[:, self.places].tobytes())
 
     def done(self, steps: int, memory: bytearray) -> None:
-        """Notes how far it went."""
-        if not self.bound:
-            return
         if self.places is not None:
             mine = np.frombuffer(memory).reshape(self.slots, len(self.places))
             back = np.empty_like(mine)
@@ -137,23 +146,27 @@ class _Rule:
         self.optimizer._steps += steps
 
 
-def _unbound(name: Any, settings: dict[str, Any]) -> optim.Optimizer:
-    """An optimiser of that name. Raises TypeError or ValueError as making one does, and for an unknown name."""
-    if not isinstance(name, str):
-        raise TypeError(f"optimizer must be a name or an optimizer such as pygrad.optim.SGD(...), not {name!r}")
-    if name.lower() not in _KINDS:
-        raise ValueError(f"unknown optimizer={name!r}: choose one of {', '.join(_KINDS)}, or give an optimizer")
+def _rule(program: Program, given: Any, settings: dict[str, Any]) -> _Rule:
+    """Raises TypeError or ValueError as making an optimiser does, and for one that does not fit the program."""
+    if isinstance(given, optim.Optimizer):
+        if settings:
+            raise ValueError(f"{', '.join(settings)}= goes with the name of an optimizer: this one has its own")
+        return _BoundRule(given, _places(program, given))
+    if not isinstance(given, str):
+        raise TypeError(f"optimizer must be a name or an optimizer such as pygrad.optim.SGD(...), not {given!r}")
     try:
-        return _made(name.lower(), tuple(settings.items()))
-    except TypeError:  # a setting that can't be hashed, as a list of betas; or one that is wrong, which is raised again
-        return _made.__wrapped__(name.lower(), tuple(settings.items()))
+        return _named(given, *settings.items())
+    except TypeError:  # a setting that can't be hashed, as a list of betas; or a wrong one, which is refused again
+        return _named.__wrapped__(given, *settings.items())
 
 
 @functools.lru_cache(maxsize=64, typed=True)
-def _made(name: str, settings: tuple[tuple[str, Any], ...]) -> optim.Optimizer:
-    """An optimiser for the sake of its settings, which are checked: what it moves is nobody's."""
-    kind: Any = _KINDS[name]
-    return kind([reference.Value(0.0)], **dict(settings))  # type: ignore[no-any-return]
+def _named(name: str, *settings: tuple[str, Any]) -> _Rule:
+    """The rule of an optimiser that is made for the sake of its settings: what it moves is nobody's."""
+    if name.lower() not in _KINDS:
+        raise ValueError(f"unknown optimizer={name!r}: choose one of {', '.join(_KINDS)}, or give an optimizer")
+    kind: Any = _KINDS[name.lower()]
+    return _Rule(kind([reference.Value(0.0)], **dict(settings)))
 
 
 def _places(program: Program, optimizer: optim.Optimizer) -> NDArray[np.intp] | None:
@@ -179,17 +192,16 @@ def _places(program: Program, optimizer: optim.Optimizer) -> NDArray[np.intp] | 
 def minimise(
     program: Program,
     given: Given,
-    *,
-    optimizer: Any,
-    epochs: int,
-    batch_size: int | None,
-    shuffle: bool,
-    seed: Any,
-    reduction: str,
-    progress: Callable[[Progress], object] | None,
-    every: float,
-    threads: int | None,
-    settings: dict[str, Any],
+    optimizer: Any = "sgd",
+    epochs: int = 1,
+    batch_size: int | None = None,
+    shuffle: bool = True,
+    seed: Any = None,
+    reduction: str = "mean",
+    progress: Callable[[Progress], object] | None = None,
+    every: float = 100.0,
+    threads: int | None = None,
+    **settings: Any,
 ) -> Minimisation:
     """See Program.minimize, which says what the options are."""
     started = time.perf_counter()
@@ -204,7 +216,7 @@ def minimise(
         raise ValueError(f"batch_size must be at least 1, or None for all samples, not {batch_size!r}")
     program.check_classes(given)
     every = _positive(every, "every") / 1000.0
-    rule = _Rule(program, optimizer, settings)
+    rule = _rule(program, optimizer, settings)
     most = program.threads if threads is None else thread_count(threads)
     loop = _Loop(program, given, rule, epochs, batch, reduction == "mean", most)
     if shuffle and batch < given.samples:
@@ -214,7 +226,7 @@ def minimise(
 
 
 def _positive(x: Any, what: str) -> float:
-    number = _checks.as_float(x, what)
+    number = x if type(x) is float else _checks.as_float(x, what)
     if not number > 0.0:
         raise ValueError(f"{what} must be above 0, not {number!r}")
     return number
@@ -235,7 +247,7 @@ class _Loop:
         self.parameters = bytearray(numbers)
         del self.parameters[8 * program.parameter_count :]
         self.settings = rule.numbers()
-        self.rate = float(self.settings[0])
+        self.rate: float = self.settings.item(0)
         self.state = rule.memory(program.parameter_count)
         self.losses = np.empty(epochs)
         self.batches = -(-given.samples // batch)
@@ -243,7 +255,13 @@ class _Loop:
         self.stored = 0  # of which the optimiser knows
 
     def run(self, progress: Callable[[Progress], object] | None, every: float, started: float) -> None:
-        """All epochs. However it ends, what the steps did that were taken is stored."""
+        """All epochs. However it ends, what the steps did that were taken is stored.
+
+        A training of a few milliseconds is done before Ctrl-C is looked after. If it comes just then, all is stored or
+        nothing; an optimiser that keeps its state could be left with half of it, and is looked after from the first.
+        """
+        if progress is None and not self.rule.bound and self.batches == 1 and self.at_once():
+            return
         interrupts = Interrupts()
         interrupts.install()
         try:
@@ -254,6 +272,16 @@ class _Loop:
                     self.store()
         finally:
             interrupts.remove()
+
+    def at_once(self) -> bool:
+        """Goes on for a moment; whether that was all."""
+        if self.epochs:
+            training = self.training(0, self.epochs)
+            self.steps = training.run(MOMENT, self.epochs)
+            training.close()
+        if self.steps == self.epochs:
+            self.store()
+        return self.steps == self.epochs
 
     def all(
         self, interrupts: Interrupts, progress: Callable[[Progress], object] | None, every: float, started: float
@@ -274,6 +302,7 @@ class _Loop:
                         self.store()
                     progress(self.report(now - started))
                     due = time.perf_counter() + every
+            training.close()
 
     def training(self, first: int, epochs: int) -> Any:
         """The steps of the epochs from the first on."""
@@ -304,7 +333,7 @@ class _Loop:
 
     def store(self) -> None:
         """Puts the parameters and the optimiser's memory where they belong."""
-        self.program.source.put(np.frombuffer(self.parameters))
+        self.program.source.put(self.parameters)
         self.rule.done(self.steps - self.stored, self.state)
         self.stored = self.steps
 

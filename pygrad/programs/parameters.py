@@ -48,10 +48,10 @@ class InValues:
         """The data of parameters and shared Values as doubles: a buffer of its own."""
         return self._type._get(self._all, "data") if self.total else bytearray()
 
-    def put(self, numbers: NDArray[np.float64]) -> None:
-        """Sets the data of the parameters."""
+    def put(self, numbers: NDArray[np.float64] | bytearray) -> None:
+        """Sets the data of the parameters. numbers: doubles."""
         if self.count:
-            self._type._put(self._mine, "data", numbers.tobytes())
+            self._type._put(self._mine, "data", bytes(numbers))
 
     def add_gradient(self, gradient: NDArray[np.float64]) -> None:
         """Adds to the .grad of every parameter."""
@@ -74,9 +74,9 @@ class InArray:
         """The numbers; nobody writes into this array."""
         return self._numbers
 
-    def put(self, numbers: NDArray[np.float64]) -> None:
+    def put(self, numbers: NDArray[np.float64] | bytearray) -> None:
         """Sets the parameters, in another array, so that calls that run meanwhile have the old one to the end."""
-        self._numbers = np.concatenate([numbers, self._numbers[self.count :]])
+        self._numbers = np.concatenate([np.frombuffer(numbers), self._numbers[self.count :]])
 
     def add_gradient(self, gradient: NDArray[np.float64]) -> None:
         """Raises TypeError."""

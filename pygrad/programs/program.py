@@ -16,15 +16,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import arguments
 from .arguments import Layout, Shape
-from .build import Signature, build
+from .build import build
 from .code import Code
 from .listing import counts, listing
+from .minimise import Minimisation, Progress, minimise
 from .parameters import Source, as_vector
+from .pipeline import Signature
 from .run import Given, IndexOutOfRangeError, Machine
 
 if TYPE_CHECKING:
     from ..optim import Optimizer
-    from .minimise import Minimisation, Progress
 
 Array = NDArray[np.float64]
 
@@ -81,6 +82,7 @@ class Program:
         self.name, self.code, self.layout, self.outputs, self.source = name, code, layout, outputs, source
         self.exact = exact
         self.threads = arguments.thread_count(threads)
+        self._shapes = None if layout.others else layout.shapes
         self._machines: dict[str, Machine] = {}
         self._making = threading.Lock()
 
@@ -190,11 +192,11 @@ class Program:
 
     def quick(self, arrays: tuple[Any, ...]) -> Given | None:
         """The arguments, if nothing needs to be converted; None if something has to be looked at more closely."""
-        layout = self.layout
-        if layout.others or len(arrays) != len(layout.shapes):
+        shapes = self._shapes
+        if shapes is None or len(arrays) != len(shapes):
             return None
         n = -1
-        for x, shape in zip(arrays, layout.shapes):
+        for x, shape in zip(arrays, shapes):
             if type(x) is not np.ndarray or x.dtype is not _DOUBLE or not x.flags.carray:
                 return None
             of_array = x.shape
@@ -447,11 +449,9 @@ class Program:
         Raises TypeError or ValueError naming an option; ValueError for no samples; and as value_and_grad. Nothing has
         changed then.
         """
-        from .minimise import minimise
-
         return minimise(
-            self, self.given(arrays), optimizer=optimizer, epochs=epochs, batch_size=batch_size, shuffle=shuffle, seed=seed,
-            reduction=reduction, progress=progress, every=every, threads=threads, settings=settings,
+            self, self.given(arrays), optimizer, epochs, batch_size, shuffle, seed, reduction, progress, every, threads,
+            **settings,
         )  # fmt: skip
 
 

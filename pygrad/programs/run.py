@@ -194,6 +194,12 @@ class Training:
         self._training = ffi.gc(training, lib.pg_training_free)
         self._held = (machine, frame, held)  # C has pointers to all of it
 
+    def close(self) -> None:
+        """Frees it; it must not be used any more."""
+        machine, frame, _ = self._held
+        ffi.release(self._training)
+        machine._frames.append(frame)
+
     def run(self, seconds: float, steps: int) -> int:
         """Goes on for so many seconds, or steps; how many are done since the beginning. Raises IndexOutOfRangeError,
         MemoryError: the step that failed has changed nothing."""
