@@ -192,6 +192,25 @@ static PV_INLINE double pv_tanh(double x) {
 
 #define PV_EITHER(inner, outer) (inside ? (inner) : (outer))
 
+/* Coefficients of the polynomials of erf and erfc, from the constant on: P, G and F below. */
+static const double pv_erf_p[] = {
+    0x1.06eba8214db68p-3, -0x1.812746b0379bdp-2, 0x1.ce2f21a040d16p-4, -0x1.b82ce311fa950p-6,
+    0x1.565bccf92b527p-8, -0x1.c02db03ddbea4p-11, 0x1.f9a2baa9682eep-14, -0x1.f4ca4d75095a9p-17,
+    0x1.b97fd40dfeb8ap-20, -0x1.5c07281710334p-23, 0x1.d71b166e902ebp-27, -0x1.abae5d45aca21p-31};
+static const double pv_erf_g[] = {
+    0x1.b5d8780f956b2p-2, 0x1.3fbc72388dc26p-2, 0x1.cc74cc7189aa9p-4, 0x1.d388f684b095ep-6,
+    0x1.3c26fd010b3a0p-8, 0x1.bf19af3998ea7p-12, -0x1.984ed0a47c82cp-17, -0x1.bc8a865a7e854p-18,
+    -0x1.88aefa8367d2bp-24, 0x1.e005c64f5c299p-24, 0x1.133bb017af7a7p-28, -0x1.781f489b653ffp-30};
+static const double pv_erfc_f[] = {
+    0x1.c57239e943d1ap-1, 0x1.eb2c5e8ccc2b3p-1, 0x1.ca7dc9a16130dp-1, 0x1.66ea393501979p-1,
+    0x1.bf93f1655e9b4p-2, 0x1.88b2c7bd3c9d9p-3, 0x1.0bfeb7aa7e091p-5, -0x1.af4cc8531c61ep-6,
+    -0x1.5b8375038aa71p-6, -0x1.29fad5da52905p-10, 0x1.a1e9c31ad7923p-8, 0x1.2b6e923ba651bp-9,
+    -0x1.dd9e65e1730afp-10, -0x1.47911658f5ccfp-10, 0x1.39055f316f890p-11, 0x1.366cceb1c7f73p-11,
+    -0x1.16486d6e5b1dbp-12, -0x1.d367ce2d3faf4p-13, 0x1.21d80888493e3p-13};
+
+/* The coefficients i and i + 1 of one polynomial or the other, as a polynomial of the first degree. */
+#define PV_PAIR(outer, i) (PV_EITHER(pv_erf_p[i], outer[i]) + t * PV_EITHER(pv_erf_p[i + 1], outer[i + 1]))
+
 /* x + x * P(x**2) for |x| < 1, P(z) = erf(x)/x - 1: 2**-56.9. Else 1 - exp(-x**2) * G(v), where exp(x**2) * erfc(x)
  * is a smooth function G of v = 14 / (x + 3) - 3.5: 2**-57 of the result for |x| <= 6, and erf(6) is 1. One polynomial
  * for both, whose coefficients are selected. */
@@ -203,18 +222,12 @@ static PV_INLINE double pv_erf(double x) {
     double t = PV_EITHER(z, 14.0 / (a + 3.0) - 3.5);
     double t2 = t * t;
     double t4 = t2 * t2;
-    double p01 = PV_EITHER(0x1.06eba8214db68p-3, 0x1.b5d8780f956b2p-2) +
-                 t * PV_EITHER(-0x1.812746b0379bdp-2, 0x1.3fbc72388dc26p-2);
-    double p23 = PV_EITHER(0x1.ce2f21a040d16p-4, 0x1.cc74cc7189aa9p-4) +
-                 t * PV_EITHER(-0x1.b82ce311fa950p-6, 0x1.d388f684b095ep-6);
-    double p45 = PV_EITHER(0x1.565bccf92b527p-8, 0x1.3c26fd010b3a0p-8) +
-                 t * PV_EITHER(-0x1.c02db03ddbea4p-11, 0x1.bf19af3998ea7p-12);
-    double p67 = PV_EITHER(0x1.f9a2baa9682eep-14, -0x1.984ed0a47c82cp-17) +
-                 t * PV_EITHER(-0x1.f4ca4d75095a9p-17, -0x1.bc8a865a7e854p-18);
-    double p89 = PV_EITHER(0x1.b97fd40dfeb8ap-20, -0x1.88aefa8367d2bp-24) +
-                 t * PV_EITHER(-0x1.5c07281710334p-23, 0x1.e005c64f5c299p-24);
-    double pab = PV_EITHER(0x1.d71b166e902ebp-27, 0x1.133bb017af7a7p-28) +
-                 t * PV_EITHER(-0x1.abae5d45aca21p-31, -0x1.781f489b653ffp-30);
+    double p01 = PV_PAIR(pv_erf_g, 0);
+    double p23 = PV_PAIR(pv_erf_g, 2);
+    double p45 = PV_PAIR(pv_erf_g, 4);
+    double p67 = PV_PAIR(pv_erf_g, 6);
+    double p89 = PV_PAIR(pv_erf_g, 8);
+    double pab = PV_PAIR(pv_erf_g, 10);
     double p = ((p01 + t2 * p23) + t4 * (p45 + t2 * p67)) + (t4 * t4) * (p89 + t2 * pab);
     pv_reduced e = pv_reduce(-z, 0.0);
     double power = pv_power_of_two(e.n) * (1.0 + (e.r + e.tail));
@@ -234,22 +247,16 @@ static PV_INLINE double pv_erfc(double x) {
     double t = PV_EITHER(a * a, 4.0 * w - 0.5);
     double t2 = t * t;
     double t4 = t2 * t2;
-    double p01 = PV_EITHER(0x1.06eba8214db68p-3, 0x1.c57239e943d1ap-1) +
-                 t * PV_EITHER(-0x1.812746b0379bdp-2, 0x1.eb2c5e8ccc2b3p-1);
-    double p23 = PV_EITHER(0x1.ce2f21a040d16p-4, 0x1.ca7dc9a16130dp-1) +
-                 t * PV_EITHER(-0x1.b82ce311fa950p-6, 0x1.66ea393501979p-1);
-    double p45 = PV_EITHER(0x1.565bccf92b527p-8, 0x1.bf93f1655e9b4p-2) +
-                 t * PV_EITHER(-0x1.c02db03ddbea4p-11, 0x1.88b2c7bd3c9d9p-3);
-    double p67 = PV_EITHER(0x1.f9a2baa9682eep-14, 0x1.0bfeb7aa7e091p-5) +
-                 t * PV_EITHER(-0x1.f4ca4d75095a9p-17, -0x1.af4cc8531c61ep-6);
-    double p89 = PV_EITHER(0x1.b97fd40dfeb8ap-20, -0x1.5b8375038aa71p-6) +
-                 t * PV_EITHER(-0x1.5c07281710334p-23, -0x1.29fad5da52905p-10);
-    double pab = PV_EITHER(0x1.d71b166e902ebp-27, 0x1.a1e9c31ad7923p-8) +
-                 t * PV_EITHER(-0x1.abae5d45aca21p-31, 0x1.2b6e923ba651bp-9);
-    double pcd = -0x1.dd9e65e1730afp-10 + t * -0x1.47911658f5ccfp-10;
-    double pef = 0x1.39055f316f890p-11 + t * 0x1.366cceb1c7f73p-11;
-    double pgh = -0x1.16486d6e5b1dbp-12 + t * -0x1.d367ce2d3faf4p-13;
-    double high = (pcd + t2 * pef) + t4 * (pgh + t2 * 0x1.21d80888493e3p-13);
+    double p01 = PV_PAIR(pv_erfc_f, 0);
+    double p23 = PV_PAIR(pv_erfc_f, 2);
+    double p45 = PV_PAIR(pv_erfc_f, 4);
+    double p67 = PV_PAIR(pv_erfc_f, 6);
+    double p89 = PV_PAIR(pv_erfc_f, 8);
+    double pab = PV_PAIR(pv_erfc_f, 10);
+    double pcd = pv_erfc_f[12] + t * pv_erfc_f[13];
+    double pef = pv_erfc_f[14] + t * pv_erfc_f[15];
+    double pgh = pv_erfc_f[16] + t * pv_erfc_f[17];
+    double high = (pcd + t2 * pef) + t4 * (pgh + t2 * pv_erfc_f[18]);
     double middle = (p45 + t2 * p67) + t4 * ((p89 + t2 * pab) + PV_EITHER(0.0, t4 * high));
     double p = (p01 + t2 * p23) + t4 * middle;
     pv_reduced e = pv_reduce(-square, -square_lo);
@@ -259,6 +266,7 @@ static PV_INLINE double pv_erfc(double x) {
     double large = x < 0.0 ? 2.0 - y : y;
     return PV_EITHER(0.5 - ((x - 0.5) + x * p), large);
 }
+#undef PV_PAIR
 #undef PV_EITHER
 
 /* ---- powers ---- */
