@@ -81,7 +81,7 @@ typedef struct {
 } pg_space;
 
 /* Lanes of a block for so many lanes in all, evenly split. 1 for 1. Depends on these numbers alone. */
-size_t pg_block_lanes(const pg_stage *stage, size_t n);
+size_t pg_block_lanes(const pg_program *program, const pg_stage *stage, size_t n);
 /* Tasks that so many samples are divided into. */
 size_t pg_task_count(size_t samples);
 /* Takes the workspace that is idle, or makes one; NULL if memory is short. */

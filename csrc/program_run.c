@@ -258,7 +258,7 @@ static void store_outputs(const run *r, const pg_stage *stage, const block *b) {
 /* Lanes from `from` to `to` of a stage. g: what sums go into. */
 static void run_lanes(const run *r, const pg_stage *stage, size_t from, size_t to, double *g, double *memory) {
     if (from == to) return;
-    const size_t lanes = pg_block_lanes(stage, to - from);
+    const size_t lanes = pg_block_lanes(r->program, stage, to - from);
     block b = {.slots = memory, .scratch = memory + r->space->block, .g = g, .lanes = lanes, .real = lanes};
     run_instructions(r, stage, &b, stage->prologue, stage->prologue_count);
     for (b.first = from; b.first < to; b.first += lanes) {

@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A block of this many doubles, 128 KB, leaves room for V and G in an L2 cache. */
-#define BLOCK_DOUBLES (UINT32_C(1) << 14)
+/* A block has about as many doubles as V, which every block reads, within bounds that leave it in an L2 cache: 256 KB, and 512 KB
+ * where V itself is too large for that. */
+#define LEAST_BLOCK (UINT32_C(1) << 15)
+#define MOST_BLOCK (UINT32_C(1) << 16)
 /* At most so many tasks, each of at least so many samples: enough to occupy threads, few copies of G. */
 #define MOST_TASKS 16u
 #define TASK_SAMPLES 512u
@@ -19,9 +21,12 @@
 
 static uint64_t rounded_up(uint64_t n, uint64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-size_t pg_block_lanes(const pg_stage *stage, size_t n) {
+size_t pg_block_lanes(const pg_program *program, const pg_stage *stage, size_t n) {
     if (n <= 1) return 1;
-    size_t most = BLOCK_DOUBLES / (stage->slots ? stage->slots : 1) / PG_LANES * PG_LANES;
+    size_t doubles = program->parameters + program->computed + program->constant_count;
+    if (doubles < LEAST_BLOCK) doubles = LEAST_BLOCK;
+    if (doubles > MOST_BLOCK) doubles = MOST_BLOCK;
+    size_t most = doubles / (stage->slots ? stage->slots : 1) / PG_LANES * PG_LANES;
     if (most < PG_LANES) most = PG_LANES;
     size_t blocks = (n - 1) / most + 1;
     return ((n - 1) / blocks / PG_LANES + 1) * PG_LANES;
@@ -86,9 +91,9 @@ static size_t task_samples(size_t samples) {
 size_t pg_task_count(size_t samples) { return samples ? (samples - 1) / task_samples(samples) + 1 : 1; }
 
 /* Doubles that a thread needs for a stage of n lanes; *block of them for the block. */
-static uint64_t needs(const pg_stage *stage, size_t n, uint64_t *block) {
+static uint64_t needs(const pg_program *program, const pg_stage *stage, size_t n, uint64_t *block) {
     if (n == 0) return 0;
-    size_t lanes = pg_block_lanes(stage, n);
+    size_t lanes = pg_block_lanes(program, stage, n);
     uint64_t slots = rounded_up((uint64_t)stage->slots * lanes, PG_LANES);
     if (slots > *block) *block = slots;
     uint64_t outer = stage->outer_rows ? pg_outer_scratch(stage->outer_rows, stage->outer_cols, lanes) : 0;
@@ -111,10 +116,10 @@ int pg_space_reserve(const pg_program *program, pg_space *space, const pg_kernel
     for (size_t i = 0; i < program->stage_count; i++) {
         const pg_stage *stage = &program->stages[i];
         if (stage->lanes) {
-            at_least(&scratch, needs(stage, stage->lanes, &block));
+            at_least(&scratch, needs(program, stage, stage->lanes, &block));
         } else if (samples) {
-            at_least(&scratch, needs(stage, space->task, &block));
-            at_least(&scratch, needs(stage, samples - (space->tasks - 1) * space->task, &block));
+            at_least(&scratch, needs(program, stage, space->task, &block));
+            at_least(&scratch, needs(program, stage, samples - (space->tasks - 1) * space->task, &block));
             if (stage->sinks) sums = 1;
         }
     }
