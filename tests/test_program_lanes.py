@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pygrad.ops import OPS
+from pygrad.programs import lanes
 from pygrad.programs.code import LEAVES, Code
 from pygrad.programs.lanes import Split, find_lanes
 
@@ -394,6 +395,16 @@ def test_terms_before_and_after_the_lanes_are_not_mixed() -> None:
     check(code)
 
 
+def test_what_lanes_read_is_not_computed_after_them() -> None:
+    """v goes into the samples' lanes, and v * loss depends on them: v may not stand in the lanes of that."""
+    code = Code()
+    v = [x.tanh() for x in parameters(code, 50)]
+    rng = random.Random(8)
+    losses = [of_many("dot", [a for x in v for a in (x, constant(code, rng.random()))]).tanh() for _ in range(50)]
+    code.outputs = [total([x * loss for x, loss in zip(v, losses)]).number]
+    check(code)
+
+
 def test_an_expression_with_few_constants_for_each_of_many_parameters() -> None:
     code = Code()
     rng = random.Random(8)
@@ -549,6 +560,10 @@ def codes(draw: st.DrawFn) -> Code:
     return code
 
 
-@given(codes(), st.integers(0, 100))
-def test_any_code_keeps_its_bits(code: Code, seed: int) -> None:
-    check(code, seed)
+@pytest.mark.parametrize("overhead", [100.0, -math.inf])
+@given(code=codes(), seed=st.integers(0, 100))
+def test_any_code_keeps_its_bits(overhead: float, code: Code, seed: int) -> None:
+    """With an overhead of -inf whatever can be lanes pays."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lanes, "_PART", overhead)
+        check(code, seed)

@@ -141,14 +141,13 @@ class Schedule:
 def schedule(graph: Graph, groups: list[Lanes], rest: list[int]) -> Schedule:
     """Levels for all, in one walk from operands to users without recursion."""
     args, leaf = graph.code.args, graph.leaf
-    if not groups:
-        return Schedule(np.where(leaf, _LEAF, -1), [])
     levels: list[int] = np.where(leaf, _LEAF, _UNKNOWN).tolist()
     home = np.full(len(graph.code), -1)
     for number, lanes in enumerate(groups):
         home[lanes.members()] = number
     homes: list[int] = home.tolist()
     joined = _Joined(leaf, groups)
+    most = 1 + 2 * len(graph.flat)  # of a stack: all operands, of the groups too
     for first in chain(rest, [-1 - number for number in range(len(groups))]):
         if first >= 0 and levels[first] != _UNKNOWN:
             continue
@@ -166,6 +165,7 @@ def schedule(graph: Graph, groups: list[Lanes], rest: list[int]) -> Schedule:
                     elif at > highest:
                         highest = at
                 if waiting:
+                    assert len(stack) <= most, "parts depend on each other in a circle"
                     continue
                 levels[unit] = highest | 1
                 joined.level[unit] = highest | 1
@@ -173,6 +173,7 @@ def schedule(graph: Graph, groups: list[Lanes], rest: list[int]) -> Schedule:
                 missing = joined.missing(-1 - unit)
                 if missing:
                     stack.extend(x if homes[x] < 0 else -1 - homes[x] for x in missing)
+                    assert len(stack) <= most, "parts depend on each other in a circle"
                     continue
                 members, at = joined.place(-1 - unit)
                 for x in members.tolist():
