@@ -7,6 +7,8 @@ import gc
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -15,7 +17,7 @@ import pytest
 import pygrad
 from pygrad import backends
 from pygrad.functions import pick
-from pygrad.nn import MLP
+from pygrad.nn import MLP, Module
 from pygrad.optim import SGD, Adam, AdamW, RMSprop
 from pygrad.programs import compile as compiled
 from pygrad.programs import isa, use_isa
@@ -851,6 +853,33 @@ def test_a_header_that_lies(case, old, new):
         restored(*_fixed(parts))
 
 
+def test_a_program_works_in_another_process(tmp_path):
+    a = pygrad.Value(3.0)
+    f = compiled(lambda x: a * x.tanh())
+    path = tmp_path / "program"
+    path.write_bytes(pickle.dumps(f.record([1.0])))
+    code = "import pickle, sys; print(pickle.load(open(sys.argv[1], 'rb')).value_and_grad([0.5, 1.5]))"
+    found = _in_another_process(code, str(path))
+    assert found.strip() == repr(f.value_and_grad([0.5, 1.5]))
+
+
+def _in_another_process(code, *arguments, **environment):
+    """What it prints, or the last line of its error."""
+    run = subprocess.run(
+        [sys.executable, "-c", code, *arguments], env={**os.environ, **environment}, capture_output=True, text=True
+    )
+    return run.stdout or run.stderr.splitlines()[-1]
+
+
+def test_the_environment_chooses_the_instruction_set():
+    code = "from pygrad.programs import isa; print(isa())"
+    assert _in_another_process(code, PYGRAD_ISA="baseline") == "baseline\n"
+    call = "import pygrad.programs; pygrad.programs.compile(lambda x: x * x)([1.0])"
+    for wrong in (code, call):
+        said = _in_another_process(wrong, PYGRAD_ISA="sse9")
+        assert said.startswith("ValueError: no instruction set 'sse9' on this processor: choose one of ")
+
+
 # ---- a model ----
 
 
@@ -871,3 +900,28 @@ def test_a_model_of_layers(engine_name):
     before = f.value_and_grad(X, y)[0]
     f.minimize(X, y, optimizer=Adam(model, lr=0.05), epochs=60)
     assert f.value_and_grad(X, y)[0] < before
+
+
+class _Line(Module):
+    def __init__(self, engine):
+        self.slope = engine(2.0)
+
+    def __call__(self, x):
+        return self.slope * x
+
+    @compiled
+    def loss(self, x, y):
+        return (self(x) - y) ** 2
+
+
+def test_a_module_with_a_compiled_method():
+    model = _Line(pygrad.Value)
+    assert model.loss([1.0, 2.0], [1.0, 1.0]).tolist() == [1.0, 9.0]
+    assert model.parameters() == [model.slope]
+    for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        again.loss.minimize([1.0], [1.0], lr=0.5)
+        assert (again.slope.data, model.slope.data) == (1.0, 2.0)
+    whole = compiled(model)
+    assert whole([3.0]).tolist() == [6.0]
+    assert whole.parameters == (model.slope,)
+    assert not hasattr(whole, "slope")

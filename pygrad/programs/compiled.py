@@ -35,7 +35,7 @@ class CompiledFunction:
     def __init__(
         self, f: Callable[..., Any], params: Any, exact: bool, threads: int | None, backend: str | None
     ) -> None:
-        functools.update_wrapper(self, f)
+        functools.update_wrapper(self, f, updated=())  # f may be an object with attributes of its own
         self.__wrapped__ = f
         self._params, self._exact, self._threads, self._backend = params, exact, threads, backend
         self._names = _argument_names(f)
