@@ -880,6 +880,17 @@ def test_the_environment_chooses_the_instruction_set():
         assert said.startswith("ValueError: no instruction set 'sse9' on this processor: choose one of ")
 
 
+def test_a_pick_of_more_classes_than_values_is_refused(engine):
+    f = compiled(lambda x, y: pick(x, y), backend=engine._pygrad_backend)
+    parts = _parts(f.record([[1.0, 2.0]], [1]))
+    assert restored(*parts)([[1.0, 2.0]], [1]).tolist() == [2.0]
+    for wrong in ("[1, 0, 3]", "[1, 0, 0]", "[0, 0, 2]", "[1, 1, 2]"):
+        changed = [parts[0].replace("[1, 0, 2]", wrong), *parts[1:]]
+        assert changed[0] != parts[0]
+        with pytest.raises(FormatError):
+            restored(*_fixed(changed))
+
+
 # ---- a model ----
 
 

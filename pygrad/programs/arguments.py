@@ -41,11 +41,6 @@ class Layout(NamedTuple):
     classes: tuple[Column, ...]
 
     @property
-    def others(self) -> bool:
-        """Whether there is an argument that is not used as numbers, or one that is used as classes."""
-        return bool(self.classes) or not all(self.numbers)
-
-    @property
     def widths(self) -> tuple[int, ...]:
         """How many numbers a sample has of each."""
         return tuple(int(np.prod(shape)) for shape in self.shapes)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-_DOUBLE = np.dtype(np.float64)
+_DOUBLE, _CLASS = np.dtype(np.float64), np.dtype(np.int64)
 QUESTIONS = ("value", "gradient", "inputs", "samples", "jvp", "hvp")
 """What machines are made for; theta are the parameters and what is shared.
 
@@ -82,7 +82,7 @@ class Program:
         self.name, self.code, self.layout, self.outputs, self.source = name, code, layout, outputs, source
         self.exact = exact
         self.threads = arguments.thread_count(threads)
-        self._shapes = None if layout.others else layout.shapes
+        self._expected = _as_they_are(layout)
         self._machines: dict[str, Machine] = {}
         self._making = threading.Lock()
 
@@ -192,18 +192,21 @@ class Program:
 
     def quick(self, arrays: tuple[Any, ...]) -> Given | None:
         """The arguments, if nothing needs to be converted; None if something has to be looked at more closely."""
-        shapes = self._shapes
-        if shapes is None or len(arrays) != len(shapes):
+        expected = self._expected
+        if expected is None or len(arrays) != len(expected):
             return None
         n = -1
-        for x, shape in zip(arrays, shapes):
-            if type(x) is not np.ndarray or x.dtype is not _DOUBLE or not x.flags.carray:
+        for x, (dtype, shape) in zip(arrays, expected):
+            if type(x) is not np.ndarray or x.dtype is not dtype or not x.flags.carray:
                 return None
             of_array = x.shape
             if of_array[1:] != shape or not of_array or (of_array[0] != n and n >= 0):
                 return None
             n = of_array[0]
-        return Given(1 if n < 0 else n, arrays, ())
+        if not self.layout.classes:
+            return Given(1 if n < 0 else n, arrays, ())
+        numbers = tuple([x if x.dtype is _DOUBLE else None for x in arrays])
+        return Given(n, numbers, tuple([arrays[c.argument] for c in self.layout.classes]))
 
     def _converted(self, arrays: tuple[Any, ...]) -> Given:
         layout = self.layout
@@ -457,3 +460,14 @@ class Program:
 
 def _size(shape: Shape) -> int:
     return int(np.prod(shape))
+
+
+def _as_they_are(layout: Layout) -> list[tuple[Any, Shape]] | None:
+    """Dtype and shape of a sample of arguments that need no conversion; None if there is always something to do."""
+    as_classes = [c.argument for c in layout.classes]
+    expected: list[tuple[Any, Shape]] = []
+    for i, (shape, used) in enumerate(zip(layout.shapes, layout.numbers)):
+        if used == (i in as_classes) or (i in as_classes and shape):
+            return None
+        expected.append((_DOUBLE if used else _CLASS, shape))
+    return expected
