@@ -1,0 +1,177 @@
+"""Programs as pickles: what comes back, and that damaged or hostile ones are errors."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import pygrad
+from pygrad.functions import pick
+from pygrad.optim import SGD
+from pygrad.programs import compile as compiled
+from pygrad.programs.pickled import restored
+from pygrad.saving import FormatError
+
+from .program_cases import Case, same
+
+
+@pytest.fixture
+def case(Value):
+    return Case(Value)
+
+
+def _parts(program):
+    return list(program.__reduce__()[1])
+
+
+def test_a_program_pickles(case):
+    f, X, y = case.compiled, case.X, case.y
+    f.record(X, y)
+    program = pickle.loads(pickle.dumps(f.program))
+    same(program(X, y), f(X, y))
+    same(program.value_and_grad(X, y)[1], f.value_and_grad(X, y)[1])
+    assert program.value_and_grad(X, y)[0] == f.value_and_grad(X, y)[0]
+    assert program.parameters == ()
+    assert program.parameter_count == 2
+    program.minimize(X, y, lr=0.1, epochs=3)
+    f.minimize(X, y, lr=0.1, epochs=3)
+    same(program.parameter_vector, [case.a.data, case.b.data])
+    with pytest.raises(TypeError, match="has no Values"):
+        program.backward(X, y)
+    with pytest.raises(ValueError, match="not the 0 of the program"):
+        program.minimize(X, y, optimizer=SGD([case.a, case.b]))
+    same(pickle.loads(pickle.dumps(program))(X, y), f(X, y))
+    assert "tanh" in str(program)
+    with pytest.raises(TypeError, match="can't be pickled"):
+        pickle.dumps(f)
+
+
+def test_a_program_with_classes_and_several_outputs_pickles(engine):
+    c = engine(0.5)
+    f = compiled(lambda x, y: (pick(x, y) * c, [x[0], x[1].leaky_relu(0.25)]), backend=engine._pygrad_backend)
+    X, y = [[1.0, -2.0], [3.0, 4.0]], [1, 0]
+    first = f(X, y)
+    again = pickle.loads(pickle.dumps(f.program))(X, y)
+    same(first[0], again[0])
+    same(first[1], again[1])
+
+
+def _fixed(parts):
+    """The parts with the checksum that fits them."""
+    from pygrad.programs.pickled import _checksum
+
+    parts[-1] = _checksum(parts[0], parts[1:-1])
+    return parts
+
+
+def test_a_damaged_pickle_is_an_error(case):
+    case.compiled.record(case.X, case.y)
+    whole = _parts(case.compiled.program)
+    assert restored(*whole)(case.X, case.y).shape == (7,)
+    with pytest.raises(FormatError, match="number of parts"):
+        restored()
+    for i in range(len(whole)):
+        parts = [x.copy() if isinstance(x, np.ndarray) else x for x in whole]
+        if isinstance(parts[i], np.ndarray):
+            parts[i].view(np.uint8)[0] ^= 1
+        else:
+            parts[i] = parts[i] + (" " if i == 0 else 1)
+        with pytest.raises(FormatError, match="checksum"):
+            restored(*parts)
+        for other in (None, 3.5, b"x", [], np.array([None]), np.zeros((2, 2)), float):
+            parts = list(whole)
+            parts[i] = other
+            with pytest.raises(FormatError):
+                restored(*parts)
+
+
+def test_hostile_pickles_are_errors_or_harmless(case):
+    """Numbers changed at random, with checksums that fit."""
+    case.compiled.record(case.X, case.y)
+    whole = _parts(case.compiled.program)
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(400):
+        parts = [x.copy() if isinstance(x, np.ndarray) else x for x in whole]
+        i = int(rng.integers(1, len(parts) - 1))
+        if rng.random() < 0.2:
+            parts[i] = parts[i][: int(rng.integers(0, len(parts[i])))]
+        else:
+            at = int(rng.integers(len(parts[i])))
+            if parts[i].dtype == np.float64:
+                parts[i][at] = rng.choice([np.nan, -1.0, 1e300, 0.5, 7.0, 2.0**32])
+            else:
+                parts[i][at] = rng.choice([0, 1, 2, 5, 200, np.iinfo(parts[i].dtype).max])
+        try:
+            program = restored(*_fixed(parts))
+            program(case.X, case.y)
+            program.value_and_grad(case.X, case.y)
+        except FormatError:
+            refused += 1
+        except (TypeError, ValueError):  # a program with other shapes, or none to differentiate
+            pass
+    assert refused > 50
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"version": 1', '"version": 2'), ('"version": 1', '"version": []'), ('"parameters": 2', '"parameters": 3'),
+        ('"parameters": 2', '"parameters": -1'), ('"shapes": [[2], []]', '"shapes": [[2147483647], [2147483647]]'),
+        ('"shapes": [[2], []]', '"shapes": [[2]]'), ('"shapes": [[2], []]', '"shapes": [[1], []]'),
+        ('"shapes": [[2], []]', '"shapes": 5'), ('"classes": []', '"classes": [[0, 0]]'),
+        ('"classes": []', '"classes": [[5, 0, 3]]'), ('"outputs": [[]]', '"outputs": [[3]]'),
+        ('"outputs": [[]]', '"outputs": []'), ('"tanh"', '"user"'), ('"tanh"', "7"), ("{", "["), ("{", "[" * 100000),
+        ('"threads": 0', '"threads": 1e9'), ('"threads": 0', '"threads": true'),
+    ],
+)  # fmt: skip
+def test_a_header_that_lies(case, old, new):
+    case.compiled.record(case.X, case.y)
+    parts = _parts(case.compiled.program)
+    assert old in parts[0]
+    parts[0] = parts[0].replace(old, new, 1)
+    with pytest.raises(FormatError, match="no pickled program"):
+        restored(*_fixed(parts))
+
+
+def test_a_program_works_in_another_process(tmp_path):
+    a = pygrad.Value(3.0)
+    f = compiled(lambda x: a * x.tanh())
+    path = tmp_path / "program"
+    path.write_bytes(pickle.dumps(f.record([1.0])))
+    code = "import pickle, sys; print(pickle.load(open(sys.argv[1], 'rb')).value_and_grad([0.5, 1.5]))"
+    found = _in_another_process(code, str(path))
+    assert found.strip() == repr(f.value_and_grad([0.5, 1.5]))
+
+
+def _in_another_process(code, *arguments, **environment):
+    """What it prints, or the last line of its error."""
+    run = subprocess.run(
+        [sys.executable, "-c", code, *arguments], env={**os.environ, **environment}, capture_output=True, text=True
+    )
+    return run.stdout or run.stderr.splitlines()[-1]
+
+
+def test_the_environment_chooses_the_instruction_set():
+    code = "from pygrad.programs import isa; print(isa())"
+    assert _in_another_process(code, PYGRAD_ISA="baseline") == "baseline\n"
+    call = "import pygrad.programs; pygrad.programs.compile(lambda x: x * x)([1.0])"
+    for wrong in (code, call):
+        said = _in_another_process(wrong, PYGRAD_ISA="sse9")
+        assert said.startswith("ValueError: no instruction set 'sse9' on this processor: choose one of ")
+
+
+def test_a_pick_of_more_classes_than_values_is_refused(engine):
+    f = compiled(lambda x, y: pick(x, y), backend=engine._pygrad_backend)
+    parts = _parts(f.record([[1.0, 2.0]], [1]))
+    assert restored(*parts)([[1.0, 2.0]], [1]).tolist() == [2.0]
+    for wrong in ("[1, 0, 3]", "[1, 0, 0]", "[0, 0, 2]", "[1, 1, 2]"):
+        changed = [parts[0].replace("[1, 0, 2]", wrong), *parts[1:]]
+        assert changed[0] != parts[0]
+        with pytest.raises(FormatError):
+            restored(*_fixed(changed))
