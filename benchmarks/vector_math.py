@@ -80,25 +80,32 @@ def usable_sets() -> list[str]:
     return names
 
 
-def formula(
-    which: str, op: str, *operands: np.ndarray[Any, Any] | None, k: float = 0.0, form: int = VALUE, out: Any = None
-) -> np.ndarray[Any, Any]:
-    """One loop of programs: an op's value of (x[, y]), or its derivative of (g, x, y or None, z), on arrays of floats.
+def prepared(
+    which: str, op: str, *operands: np.ndarray[Any, Any] | None, k: float = 0.0, form: int = VALUE
+) -> tuple[Callable[[], int], np.ndarray[Any, Any]]:
+    """A call of one loop of programs, and the array that it writes; the call gives a status, 0 for success.
 
-    which: "baseline", "avx2", "avx512", or "libm". Raises ValueError where there is no such set or formula.
+    An op's value of (x[, y]), or its derivative of (g, x, y or None, z), on arrays; the value of logsumexp is of three
+    rows. which: "baseline", "avx2", "avx512", or "libm".
     """
-    # ascontiguousarray makes copies that must outlive the call: they stay in `kept`
-    kept = [None if x is None else np.ascontiguousarray(x, dtype=np.float64) for x in operands]
-    pointers = [ffi.NULL if x is None else ffi.cast("double *", x.ctypes.data) for x in kept]
-    first = kept[0]
+    arrays = [None if x is None else np.ascontiguousarray(x, dtype=np.float64) for x in operands]
+    first = arrays[0]
     assert first is not None
-    shape = first.shape[1:] if op == "logsumexp" and form == VALUE else first.shape
-    z = np.empty(shape) if out is None else out
+    z = np.empty(first.shape[1:] if op == "logsumexp" and form == VALUE else first.shape)
+    pointers = [ffi.NULL if x is None else ffi.cast("double *", x.ctypes.data) for x in arrays]
     every = ffi.new("double *[4]", pointers + [ffi.NULL] * (4 - len(pointers)))
-    status = lib.pg_program_formula(
-        which.encode(), OP_CODES[op], form, k, z.size, every, ffi.cast("double *", z.ctypes.data)
-    )
-    if status:
+    result = ffi.cast("double *", z.ctypes.data)
+    name, code, n, call = which.encode(), OP_CODES[op], z.size, lib.pg_program_formula
+    # the default keeps the arrays that the pointers are of
+    return lambda kept=arrays: call(name, code, form, k, n, every, result), z
+
+
+def formula(
+    which: str, op: str, *operands: np.ndarray[Any, Any] | None, k: float = 0.0, form: int = VALUE
+) -> np.ndarray[Any, Any]:
+    """The result of a `prepared` call. Raises ValueError where there is no such set or formula."""
+    call, z = prepared(which, op, *operands, k=k, form=form)
+    if status := call():
         raise ValueError(f"{which}, {op}, {form}: {ffi.string(lib.pg_status_text(status)).decode()}")
     return z
 
@@ -143,11 +150,12 @@ def nanoseconds(name: str, which: str, n: int, seconds: float) -> float:
     """What one element takes at best, in nanoseconds, of an array of n that is in the cache."""
     function = FUNCTIONS[name]
     low = 0.1 if function.positive else -4.0
-    x, z = np.random.default_rng(0).uniform(low, 0.0 if name == "elu" else 4.0, n), np.empty(n)
+    x = np.random.default_rng(0).uniform(low, 0.0 if name == "elu" else 4.0, n)
+    call, _ = prepared(which, function.op, x, k=function.k)
     best, end = math.inf, time.perf_counter() + seconds
     while time.perf_counter() < end:
         start = time.perf_counter_ns()
-        formula(which, function.op, x, k=function.k, out=z)
+        call()
         best = min(best, float(time.perf_counter_ns() - start))
     return best / n
 
