@@ -102,17 +102,15 @@ static PV_INLINE double pv_exp(double x) {
     return (e.hi * e.a) * e.b; /* only the last product is inexact, where the result is denormal or infinite */
 }
 
+/* For x <= 0, all that elu asks for; some number for others. */
 static PV_INLINE double pv_expm1(double x) {
-    double bounded = x > 710.0 ? 710.0 : x;
-    bounded = bounded < -40.0 ? -40.0 : bounded; /* -1 from -37.5 on */
-    pv_reduced e = pv_reduce(bounded, 0.0);
-    double over = e.n > 1023.0 ? 2.0 : 1.0; /* 2**1024 is no double */
-    double scale = pv_power_of_two(e.n > 1023.0 ? 1023.0 : e.n);
-    double a = scale - 1.0 / over;
+    pv_reduced e = pv_reduce(x < -40.0 ? -40.0 : x, 0.0); /* -1 from -37.5 on */
+    double scale = pv_power_of_two(e.n);
+    double a = scale - 1.0;
     double b = scale * e.r;
     double s = a + b;
     double rest = (a - s) + b;
-    return pv_signed((s + (rest + scale * e.tail)) * over, x);
+    return pv_signed(s + (rest + scale * e.tail), x);
 }
 
 /* ---- log ---- */
