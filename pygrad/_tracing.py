@@ -120,8 +120,8 @@ _INSTEAD = (
     "recorded function"
 )
 _ARRAYS = (
-    "an array Value in a recorded function: a program is recorded from scalar Values. Write the function for one "
-    "sample, with lists of Values, and give the program the arrays"
+    "an array Value, or a function for those, in a recorded function: a program is recorded from scalar Values. Write "
+    "the function for one sample, with lists of Values, and give the program the arrays"
 )
 
 

@@ -9,6 +9,9 @@ and targets may be lists, tuples, arrays or iterators; a single sample may stand
 Or outputs are an array Value, or an array of numbers: then a loss is one node (see _losses_arrays.py). Rows are samples
 there, targets of shape (n,) and outputs of shape (n, 1) go together sample by sample, and nothing else is broadcast.
 With axis=0 samples are columns: outputs of shape (outputs, samples).
+
+In a function that is recorded for a program, targets may be its arguments, one sample's: what depends on a target is
+computed without a choice then, and targets are not checked.
 """
 
 from __future__ import annotations

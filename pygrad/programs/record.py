@@ -1,7 +1,7 @@
 """Recording: a function of Values is called once, on inputs that stand for any sample, and its graph becomes Code.
 
-The inputs are leaves of the ordinary engine, and all that is computed from them are its ordinary nodes: what is recorded
-is just what eager code does. What the function must not do meanwhile stands in pygrad/_tracing.py; nothing is optimised.
+The inputs are leaves of the ordinary engine, and all that is computed from them are its ordinary nodes: recorded is
+just what eager code does. What a function must not do meanwhile stands in pygrad/_tracing.py. Nothing is optimised.
 
 Instructions: first every leaf the outputs depend on, in the order in which they are used; then operations, in the order
 in which backward() of the outputs, one after the other, would take their steps from the last to the first.
