@@ -699,7 +699,14 @@ int pg_sweep_order_of(pg_sweep *sweep, const pg_id *roots, size_t n) {
     return PG_OK;
 }
 
-int pg_sweep_order(pg_sweep *sweep) { return pg_sweep_order_of(sweep, &sweep->root, 1); }
+/* With a call of its own, into which the search is inlined: this is every backward(). */
+int pg_sweep_order(pg_sweep *sweep) {
+    int status = sweep_buffer(sweep);
+    if (status != PG_OK) return status;
+    pg_next_epoch(sweep->arena);
+    sweep->position = depth_first_order(sweep->arena, sweep->root, sweep->order, sweep->capacity);
+    return PG_OK;
+}
 
 static int sweep_begin(pg_sweep *sweep) {
     pg_arena *arena = sweep->arena;
