@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import pygrad
-from pygrad import backends, nn
+from pygrad import backends, nn, reference
 from pygrad.ops import OPS
 from pygrad.programs.code import Code
 from pygrad.programs.record import record
@@ -310,3 +310,55 @@ def test_a_deep_function(backend: str, Value: Any) -> None:
 
     code = record(f, [()]).code
     assert code.args[1:] == [(i,) for i in range(20_000)]
+
+
+# ---- memory, and the native functions ----
+
+
+def test_nothing_stays_alive(engine: Any, live: Callable[[], int]) -> None:
+    w = engine(2.0)
+
+    def f(x: Any, y: Any) -> Any:
+        return pygrad.functions.pick([x * w, x + 1.0], y).tanh()
+
+    recording = record(f, [(), ()], backend=engine._pygrad_backend)
+    assert recording.parameters == [w]
+    assert live() == 1
+
+
+def test_memory_runs_out(engine: Any, live: Callable[[], int]) -> None:
+    from pygrad._ffi import lib
+
+    w = engine(2.0)
+    v = engine.sum([w * float(i) for i in range(10)])
+    failures = 0
+    while True:
+        lib.pg_fail_allocation(failures + 1)
+        try:
+            given = engine._listing([v], 0)
+        except MemoryError:
+            failures += 1
+            assert failures < 100
+        else:
+            break
+        finally:
+            lib.pg_fail_allocation(0)
+    assert failures > 5
+    assert given[0] == 11
+
+
+def test_private_functions_refuse_what_is_wrong() -> None:
+    """They trust their callers in what is costly to look at, but wrong arguments are errors, not crashes."""
+    V = backends.load("c")
+    v = V(1.0)
+    wrong = [
+        lambda: V._listing([1.0], 0), lambda: V._listing((v,), 0), lambda: V._listing(), lambda: V._listing([v], "0"),
+        lambda: v._depends("0"), lambda: v._depends(1.0), lambda: V._trace(None), lambda: V._births(1),
+        lambda: V._listing([reference.Value(1.0)], 0),
+    ]  # fmt: skip
+    for call in wrong:
+        with pytest.raises(TypeError):
+            call()
+    with pytest.raises(OverflowError):
+        v._depends(-1)
+    assert V._listing([], 0)[0] == 0
