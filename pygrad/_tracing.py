@@ -134,7 +134,7 @@ def is_constant(v: Any) -> bool:
 
 def is_variable(x: Any) -> bool:
     """Whether this thread records, and x is a Value that depends on inputs or parameters."""
-    return here() and hasattr(type(x), "_pygrad_backend") and not is_constant(x)
+    return active > 0 and here() and hasattr(type(x), "_pygrad_backend") and not is_constant(x)
 
 
 def looked(v: Any, what: str) -> None:

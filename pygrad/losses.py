@@ -213,6 +213,10 @@ def _classes(outputs: Any, targets: Any, what: str) -> list[tuple[list[Any], Any
     return pairs
 
 
+def _entry(values: list[Any], index: Any) -> Any:
+    return functions.pick(values, index) if is_value(index) else values[index]
+
+
 def _class_index(given: Any, count: int, what: str, sample: int) -> Any:
     if _tracing.is_variable(given):
         return given
@@ -233,7 +237,7 @@ def cross_entropy(outputs: Any, targets: Any, *, reduction: str = "mean", axis: 
     if batch is not None:
         return array_losses.cross_entropy(batch, targets, reduction, axis)
     pairs = _classes(outputs, targets, "cross_entropy")
-    return _reduced([functions.logsumexp(logits) - functions.pick(logits, index) for logits, index in pairs], reduction)
+    return _reduced([functions.logsumexp(logits) - _entry(logits, index) for logits, index in pairs], reduction)
 
 
 def hinge(
