@@ -563,7 +563,8 @@ def test_refusals() -> None:
         s.instructions[-1][i] = word
 
     assert refused(lambda s: last(s, 1, 0))  # writes what it reads
-    assert refused(lambda s: last(s, 1, 2))  # writes what the prologue wrote
+    assert refused(lambda s: s.do(w.COPY, a=0, z=2))  # writes what the prologue wrote
+    assert refused(lambda s: s.load(w.ARGUMENT, 2))
     assert refused(lambda s: last(s, 2, 4))  # no such slot
     assert refused(lambda s: last(s, 3, w.NO_SLOT))  # no second operand
     assert refused(lambda s: last(s, 6, 2))  # too wide
