@@ -55,10 +55,19 @@ typedef struct {
     void (*load)(double *z, const double *from, size_t stride, const int64_t *order, size_t lanes, size_t real, size_t n);
     /* The way back: to[s * stride + j] = z[j] of sample s < real. */
     void (*store)(double *to, size_t stride, const double *z, size_t lanes, size_t real, size_t n);
+
+    /* As dense, but x[1] is the slot before x, x[2] the one before that, ... */
+    void (*dense_down)(double *z, const double *x, size_t lanes, const double *v, const uint32_t *row,
+                       const uint32_t *col, const uint32_t *start, size_t rows, size_t cols);
+    /* z = the sum of the n slots of block that x names, from the first on; of none: 0. */
+    void (*sum)(double *z, const double *block, const uint32_t *x, size_t n, size_t lanes);
+    /* z = start + x[0] * x[1] + x[2] * x[3] + ..., left to right: n pairs of slots of block. start: a slot, or NULL: the
+     * first product starts; of none, 0. */
+    void (*dot)(double *z, const double *block, const double *start, const uint32_t *x, size_t n, size_t lanes);
 } pg_kernels;
 
-/* From the smallest instruction set to the largest; NULL at the end. A set that this build left out has a name and is never
- * usable, and its other members are NULL. The first set is always usable. */
+/* From the smallest instruction set to the largest; NULL at the end. A set that this build left out has a name and is
+ * never usable, and its other members are NULL. The first set is always usable. */
 extern const pg_kernels *const pg_kernel_sets[];
 /* libm, as the graph engine: the same bits as ops.h gives there. */
 extern const pg_formulas pg_exact_formulas;

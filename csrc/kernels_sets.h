@@ -1,4 +1,5 @@
-/* kernels_sets.h: the instruction sets that kernels.inc is compiled for, and what finds out whether the processor has them.
+/* kernels_sets.h: the instruction sets that kernels.inc is compiled for, and what finds out whether the processor has
+ * them.
  *
  * All sets are always there. One that the build left out (another architecture, an old compiler) has a name and nothing
  * else, and is never usable.
@@ -14,7 +15,7 @@ extern const pg_kernels pg_kernels_baseline, pg_kernels_avx2, pg_kernels_avx512;
 #define PG_OUTER_SAMPLES 128
 #define PG_OUTER_COLUMNS 32
 
-/* In kernels.c, which is compiled for every processor: a translation unit of a set must not run before it was chosen. */
+/* In kernels.c, which is compiled for every processor: the code of a set must not run before it was chosen. */
 int pg_cpu_any(void);
 int pg_cpu_none(void);
 int pg_cpu_avx2(void);

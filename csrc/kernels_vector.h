@@ -1,8 +1,9 @@
-/* kernels_vector.h: the vectors of doubles that kernels are written in, as wide as the instruction set of the translation
- * unit has them: AVX-512, AVX2, SSE2, two doubles by GCC's and Clang's extension, or one where nothing is known.
+/* kernels_vector.h: the vectors of doubles that kernels are written in, as wide as the instruction set of the
+ * translation unit has them: AVX-512, AVX2, SSE2, two doubles by GCC's and Clang's extension, or one where nothing is
+ * known (or PG_PLAIN_KERNELS is defined).
  *
  * Loads, stores, + and * lane by lane, and a transposition: what gives the same bits whatever the width. No fused
- * multiply-add, no sum over lanes. A part of a vector is its first `count` >= 1 lanes; no memory is touched behind them.
+ * multiply-add, no sum over lanes. A part of a vector is its first `count` >= 1 lanes; no memory behind it is touched.
  */
 #ifndef PG_KERNELS_VECTOR_H
 #define PG_KERNELS_VECTOR_H
@@ -55,7 +56,9 @@ PG_INLINE vec vec_all(double x) { return (vec){x, x}; }
 PG_INLINE vec vec_add(vec x, vec y) { return x + y; }
 PG_INLINE vec vec_mul(vec x, vec y) { return x * y; }
 PG_INLINE vec vec_pick(const double *v, const uint32_t *at) { return (vec){v[at[0]], v[at[1]]}; }
-PG_INLINE vec vec_load_part(const double *from, size_t count) { return count > 1 ? vec_load(from) : (vec){from[0], 0.0}; }
+PG_INLINE vec vec_load_part(const double *from, size_t count) {
+    return count > 1 ? vec_load(from) : (vec){from[0], 0.0};
+}
 PG_INLINE void vec_store_part(double *to, size_t count, vec x) {
     to[0] = x[0];
     if (count > 1) to[1] = x[1];
@@ -145,7 +148,9 @@ PG_INLINE vec vec_all(double x) { return _mm_set1_pd(x); }
 PG_INLINE vec vec_add(vec x, vec y) { return _mm_add_pd(x, y); }
 PG_INLINE vec vec_mul(vec x, vec y) { return _mm_mul_pd(x, y); }
 PG_INLINE vec vec_pick(const double *v, const uint32_t *at) { return _mm_set_pd(v[at[1]], v[at[0]]); }
-PG_INLINE vec vec_load_part(const double *from, size_t count) { return count > 1 ? _mm_loadu_pd(from) : _mm_load_sd(from); }
+PG_INLINE vec vec_load_part(const double *from, size_t count) {
+    return count > 1 ? _mm_loadu_pd(from) : _mm_load_sd(from);
+}
 PG_INLINE void vec_store_part(double *to, size_t count, vec x) {
     if (count > 1)
         _mm_storeu_pd(to, x);
@@ -174,8 +179,8 @@ PG_INLINE void vec_scatter(double *v, const uint32_t *at, size_t count, vec numb
     for (size_t i = 0; i < PG_WIDTH && i < count; i++) v[at[i]] = x[i];
 }
 
-/* `whole` things in as few parts of at most `most` as there can be, all about as large: the size of the part at the front
- * when so many are left. */
+/* `whole` things in as few parts of at most `most` as there can be, all about as large: the size of the part at the
+ * front when so many are left. */
 static inline size_t part_of(size_t whole, size_t most) {
     size_t parts = (whole + most - 1) / most;
     return (whole + parts - 1) / parts;

@@ -35,6 +35,7 @@ from .functions import (
     minimum,
     mul,
     neg,
+    pick,
     pow,
     relu,
     sigmoid,
@@ -49,7 +50,21 @@ from .functions import (
 from .nn import MLP, Layer, Module, Neuron
 
 if TYPE_CHECKING:
-    from . import arrays, callbacks, checks, data, derivatives, init, losses, optim, plot, saving, schedules, tables
+    from . import (
+        arrays,
+        callbacks,
+        checks,
+        data,
+        derivatives,
+        init,
+        losses,
+        optim,
+        plot,
+        programs,
+        saving,
+        schedules,
+        tables,
+    )
     from ._draw import draw, draw_dot, trace
     from .arrays import (
         broadcast_to,
@@ -85,6 +100,7 @@ if TYPE_CHECKING:
     )
     from .checks import compare_backends, gradcheck, gradgradcheck
     from .derivatives import grad, hessian, hvp, jacobian
+    from .programs import TraceError, compile
     from .recording import enable_grad, no_grad
     from .saving import FormatError, load
     from .tables import load_table
@@ -109,8 +125,8 @@ def use(name: str) -> None:
 # Loaded on first use, so that importing pygrad takes no longer for a script that needs none of them: modules, and
 # names with the module they stand in.
 _MODULES = (
-    "arrays", "callbacks", "checks", "data", "derivatives", "init", "losses", "optim", "plot", "saving", "schedules",
-    "tables",
+    "arrays", "callbacks", "checks", "data", "derivatives", "init", "losses", "optim", "plot", "programs", "saving",
+    "schedules", "tables",
 )  # fmt: skip
 _ARRAYS = (
     "broadcast_to", "clip", "concatenate", "cumsum", "einsum", "expand_dims", "flip", "hstack", "linear",
@@ -120,7 +136,9 @@ _ARRAYS = (
 _NAMES = {
     **dict.fromkeys(_ARRAYS, "arrays"),
     "FormatError": "saving",
+    "TraceError": "programs",
     "compare_backends": "checks",
+    "compile": "programs",
     "draw": "_draw",
     "draw_dot": "_draw",
     "enable_grad": "recording",
@@ -149,13 +167,14 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_MODULES, *_NAMES})
 
 
-# without abs, max, min, pow and sum, so that `from pygrad import *` leaves Python's own alone
+# without abs, compile, max, min, pow and sum, so that `from pygrad import *` leaves Python's own alone
 __all__ = [
     "MLP",
     "FormatError",
     "Layer",
     "Module",
     "Neuron",
+    "TraceError",
     "Value",
     "add",
     "arrays",
@@ -213,6 +232,7 @@ __all__ = [
     "norm",
     "optim",
     "pad",
+    "pick",
     "plot",
     "prod",
     "ravel",

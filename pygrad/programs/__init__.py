@@ -5,6 +5,7 @@
 
 from .compiled import CompiledFunction, compile  # noqa: A004  # pygrad.compile
 from .program import Program
+from .record import TraceError
 from .run import isa, use_isa
 
-__all__ = ["CompiledFunction", "Program", "compile", "isa", "use_isa"]
+__all__ = ["CompiledFunction", "Program", "TraceError", "compile", "isa", "use_isa"]

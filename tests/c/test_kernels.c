@@ -1,8 +1,8 @@
 /* test_kernels.c: the loops of programs (kernels.h), each instruction set this machine has, bit for bit against the
  * naive loops that kernels.h states them by.
  *
- * Shapes, lanes, numbers of samples and tables of offsets are random within each test; numbers include infinities, nans,
- * zeros of both signs and denormal numbers. What lies around the results must stay as it was.
+ * Shapes, lanes, numbers of samples and tables of offsets are random within each test; numbers include infinities,
+ * nans, zeros of both signs and denormal numbers. What lies around the results must stay as it was.
  */
 #include "kernels.h"
 
@@ -37,7 +37,7 @@ static void buffer_free(buffer b) {
 }
 
 static double number(int wild) {
-    static const double odd[] = {0.0, -0.0, INFINITY, -INFINITY, 5e-324, -2.2250738585072014e-308, 1.7976931348623157e308, NAN};
+    static const double odd[] = {0.0, -0.0, INFINITY, -INFINITY, 5e-324, -0x1p-1022, 0x1.fffffffffffffp1023, NAN};
     if (wild && check_below(&dice, 12) == 0) return odd[check_below(&dice, sizeof odd / sizeof *odd)];
     return check_uniform(&dice, -2.0, 2.0);
 }
@@ -82,7 +82,8 @@ static void same_numbers(const pg_kernels *set, const char *what, buffer got, bu
                          size_t lanes, size_t real) {
     for (size_t i = 0; i < want.n; i++) {
         if (check_same_bits(got.at[i], want.at[i])) continue;
-        fprintf(stderr, "%s %s: %zu rows, %zu cols, %zu lanes, %zu real: [%zu]\n", set->name, what, rows, cols, lanes, real, i);
+        fprintf(stderr, "%s %s: %zu rows, %zu cols, %zu lanes, %zu real: [%zu]\n", set->name, what, rows, cols, lanes,
+                real, i);
         CHECK_SAME(got.at[i], want.at[i]);
         return;
     }
@@ -105,6 +106,12 @@ static void test_dense(const pg_kernels *set, size_t rows, size_t cols, size_t l
     }
     set->dense(got.at, x.at, lanes, v.at, row, col, start, rows, cols);
     same_numbers(set, "dense", got, want, rows, cols, lanes, lanes);
+    buffer turned = buffer_new(cols * lanes), down = buffer_new(rows * lanes);
+    for (size_t j = 0; j < cols; j++)
+        memcpy(turned.at + (cols - 1 - j) * lanes, x.at + j * lanes, lanes * sizeof(double));
+    set->dense_down(down.at, turned.at + (cols ? cols - 1 : 0) * lanes, lanes, v.at, row, col, start, rows, cols);
+    same_numbers(set, "dense_down", down, want, rows, cols, lanes, lanes);
+    buffer_free(turned), buffer_free(down);
     free(row), free(col), free(start);
     buffer_free(v), buffer_free(x), buffer_free(got), buffer_free(want);
 }
@@ -137,6 +144,34 @@ static void test_accumulate(const pg_kernels *set, size_t n, size_t lanes, size_
     same_numbers(set, "accumulate", got, want, n, 1, lanes, real);
     free(at), free(one);
     buffer_free(got), buffer_free(want), buffer_free(x);
+}
+
+static void test_terms(const pg_kernels *set, size_t n, size_t lanes) {
+    int wild = (int)check_below(&dice, 2);
+    size_t slots = 1 + check_below(&dice, 20);
+    buffer block = buffer_random(slots * lanes, wild), start = buffer_random(lanes, wild);
+    buffer got = buffer_new(lanes), want = buffer_new(lanes);
+    uint32_t *x = indices(2 * n);
+    for (size_t i = 0; i < 2 * n; i++) x[i] = (uint32_t)check_below(&dice, slots);
+    for (size_t l = 0; l < lanes; l++) {
+        want.at[l] = n ? block.at[x[0] * lanes + l] : 0.0;
+        for (size_t i = 1; i < n; i++) want.at[l] += block.at[x[i] * lanes + l];
+    }
+    set->sum(got.at, block.at, x, n, lanes);
+    same_numbers(set, "sum", got, want, 1, n, lanes, lanes);
+    for (int started = 0; started < 2; started++) {
+        for (size_t l = 0; l < lanes; l++) {
+            want.at[l] = started ? start.at[l] : 0.0;
+            for (size_t i = 0; i < n; i++) {
+                double term = block.at[x[2 * i] * lanes + l] * block.at[x[2 * i + 1] * lanes + l];
+                want.at[l] = i == 0 && !started ? term : want.at[l] + term;
+            }
+        }
+        set->dot(got.at, block.at, started ? start.at : NULL, x, n, lanes);
+        same_numbers(set, "dot", got, want, (size_t)started, n, lanes, lanes);
+    }
+    free(x);
+    buffer_free(block), buffer_free(start), buffer_free(got), buffer_free(want);
 }
 
 static void test_moves(const pg_kernels *set, size_t n, size_t lanes, size_t real, int ordered) {
@@ -190,7 +225,9 @@ static void test_set(const pg_kernels *set) {
             size_t lanes = lane_counts[check_below(&dice, lane_kinds)], kind = check_below(&dice, 4);
             size_t real = 1 + check_below(&dice, lanes);
             test_dense(set, rows, cols, lanes, kind);
+            test_dense(set, rows, cols, 1, kind);
             test_outer(set, rows, cols, lanes, real, kind);
+            test_outer(set, rows, cols, 1, 1, kind);
         }
     }
     for (size_t i = 0; i < lane_kinds; i++) {
@@ -204,6 +241,7 @@ static void test_set(const pg_kernels *set) {
         }
         for (size_t n = 0; n <= 70; n++) {
             size_t lanes = lane_counts[i];
+            test_terms(set, n, lanes);
             test_accumulate(set, n, lanes, 1 + check_below(&dice, lanes), check_below(&dice, 4));
             test_moves(set, n, lanes, 1 + check_below(&dice, lanes), (int)(n % 2));
             test_moves(set, n, lanes, lanes, (int)(n / 2 % 2));
