@@ -39,7 +39,8 @@ def test_the_codes_of_ops_are_those_of_the_table():
 
 def differentiated(text: str, leaf: str, place: int | None) -> str:
     code = code_of(text)
-    x = next(i for i, (op, k) in enumerate(zip(code.ops, code.ks)) if op[0] == {"x": "i", "w": "p"}[leaf[0]] and k == int(leaf[1:]))
+    kind = "input" if leaf[0] == "x" else "parameter"
+    x = next(i for i, (op, k) in enumerate(zip(code.ops, code.ks)) if op == kind and k == int(leaf[1:]))
     output = code.outputs.pop()
     found = differentiate(code, {output: code.add("seed")}, {x: place})
     code.outputs += [i for i in found.values() if i is not None]
@@ -100,7 +101,8 @@ def test_a_network_becomes_dense_layers_and_their_activations():
 
 def test_a_network_written_out_becomes_the_same():
     values = pygrad.Value
-    weights = [[[values(random.random()) for _ in range(n + 1)] for _ in range(m)] for n, m in ((3, 16), (16, 8), (8, 1))]
+    sizes = ((3, 16), (16, 8), (8, 1))
+    weights = [[[values(random.random()) for _ in range(n + 1)] for _ in range(m)] for n, m in sizes]
 
     def f(x):
         for number, layer in enumerate(weights):
@@ -117,10 +119,7 @@ def test_the_gradient_of_a_network_is_layers_again():
     wanted = {i: k for i, (op, k) in enumerate(zip(code.ops, code.ks)) if op == "parameter"}
     outputs, code.outputs = code.outputs, []
     differentiate(code, {outputs[0]: code.add("seed")}, wanted)
-    assert kinds(code)[6:] == [
-        "load 1", "outer 1", "accumulate 1", "dense 8", "d0:tanh 8", "outer 8", "accumulate 8", "dense 16", "d0:tanh 16",
-        "outer 16", "accumulate 16",
-    ] or sorted(kinds(code)) == sorted([
+    assert sorted(kinds(code)) == sorted([
         "load 3", "load 1", "dense 16", "tanh 16", "dense 8", "tanh 8", "dense 1", "outer 1", "accumulate 1", "dense 8",
         "d0:tanh 8", "outer 8", "accumulate 8", "dense 16", "d0:tanh 16", "outer 16", "accumulate 16",
     ])  # fmt: skip
@@ -160,26 +159,24 @@ def test_every_instruction_is_in_one_bundle_behind_what_it_needs(code):
 def test_no_slot_is_written_while_it_is_needed(code):
     values = [i for i in code.outputs if code.ops[i] not in EFFECTS]
     layout = lay_out(code, bundles(code), values)
-    holds: dict[int, object] = {}
-    for bundle, first in zip(layout.prologue, layout.prologue_first):
-        for slot, i in enumerate(bundle.members, first):
+    holds: dict[int, int | None] = {}
+    for bundle in layout.prologue:
+        for slot, i in enumerate(bundle.members, bundle.slot):
             assert slot not in holds
             holds[slot] = i
     shared = set(holds)
-    copied: dict[int, int | None] = {}
-    for bundle, first, operands in zip(layout.body, layout.first, layout.operands):
+    for bundle, operands in zip(layout.body, layout.operands):
         reads = set()
-        for run_, (slot, down) in zip(bundle.operands, operands):
+        for run_, place in zip(bundle.operands, operands):
             for j, x in enumerate(run_):
-                at = slot - j if down else slot + j
+                at = place.slot - j if place.down else place.slot + j
                 reads.add(at)
                 assert at < layout.slots
-                assert holds[at] == x or code.args[x] == () == code.args[holds[at]] and code.ops[x] == code.ops[holds[at]]
+                assert holds[at] == x
         for j, i in enumerate(bundle.members):
-            assert first + j not in reads | shared
-            holds[first + j] = bundle.operands[j][0] if bundle.kind == "copy" else i
-        copied.clear()
-    assert [holds[slot] for slot in layout.outputs] == values
+            assert bundle.slot + j not in reads | shared
+            holds[bundle.slot + j] = bundle.operands[j][0] if bundle.kind == "copy" else i
+    assert [holds[place.slot] for place in layout.outputs] == values
 
 
 # ---- the whole way ----
@@ -253,6 +250,11 @@ def test_parameters_that_are_not_trained_have_no_gradient():
     code.outputs = [code.add("mul", (a, b))]
     for number in range(INPUTS):
         code.add("input", (), number)
-    numbers = {"columns": [[1.0] * SAMPLES] * INPUTS, "parameters": [2.0, 0, 0], "shared": [3.0, 0.0], "indices": [[0] * SAMPLES]}
+    numbers = {
+        "columns": [[1.0] * SAMPLES] * INPUTS,
+        "parameters": [2.0, 0, 0],
+        "shared": [3.0, 0.0],
+        "indices": [[0] * SAMPLES],
+    }
     _, gradient = compute(code, "gradient", numbers, [1], trained=PARAMETERS)
     assert gradient.tolist() == [9.0, 0.0, 0.0, 0.0, 0.0]

@@ -1,9 +1,9 @@
 """From a recording to the programs it is run as. Which passes there are, pipeline.py says.
 
-A program computes outputs ('value'), the loss and its gradient summed over the samples ('gradient'), or, for each sample,
-the gradient by its inputs ('inputs') or by the parameters ('samples'); or along a direction, which follows the parameters
-as so many more, the outputs and their derivatives ('jvp') or the gradient's derivative summed over the samples ('hvp').
-Knows neither C nor arrays of data.
+A program computes outputs ('value'), the loss and its gradient summed over the samples ('gradient'), or, for each
+sample, the gradient by its inputs ('inputs') or by the parameters ('samples'); or along a direction, which follows
+the parameters as so many more, the outputs and their derivatives ('jvp') or the gradient's derivative summed over the
+samples ('hvp'). Knows neither C nor arrays of data.
 """
 
 from __future__ import annotations

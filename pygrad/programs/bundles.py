@@ -4,7 +4,7 @@ Dot products with shared weights over the same values become a dense layer, the 
 product, and the same op on neighbours (the activations of a layer) one instruction. Everything else is a bundle of one.
 Nothing is computed differently; only what runs together is decided here. Slots are given out in slots.py.
 
-A member of a bundle has a coordinate, and its members stand in its slots by ascending coordinate. Two instructions go
+A value has a coordinate in its bundle, and stands in the bundle's slots by ascending coordinate. Two instructions go
 together if their operands have coordinates one apart in each of their bundles, all in the same direction: so reverse
 sweeps, which visit a layer from its last neuron to the first, meet the bundles of the forward sweep.
 """
@@ -13,208 +13,316 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
-from .code import EFFECTS, SHARED, Code
+from .code import SHARED, Code
 
 Run = tuple[int, ...]
 """Values that an instruction needs in neighbouring slots, in this order."""
 
 
-@dataclass
 class Bundle:
     """One vector instruction.
 
-    kind: 'load' (inputs, seeds), 'map' (an elementwise op), 'dense', 'outer', 'accumulate', 'sum', 'dot', 'logsumexp', 'pick',
-    'dpick'; from arrange(): 'fill', 'copy'.
+    kind: 'load' (inputs, seeds), 'map' (an elementwise op), 'dense', 'outer', 'accumulate', 'sum', 'dot',
+    'logsumexp', 'pick', 'dpick'; and from slots.py 'fill' and 'copy'. members: what is computed, in slot order; None
+    where nothing asks for it. operands: the runs it reads. rows: of a dense bundle (start or None, weights), of an
+    outer product the places in G, of accumulates their places. last: the last of its instructions in the code. slot,
+    end: set by slots.py.
     """
 
-    kind: str
-    op: str
-    k: Any = None
-    members: list[int | None] = field(default_factory=list)  # what is computed, in slot order
-    operands: list[Run] = field(default_factory=list)
-    rows: list[Any] = field(default_factory=list)  # dense: (start, weights); outer: places
-    last: int = 0  # the last of its instructions in the code
+    __slots__ = ("end", "k", "kind", "last", "members", "op", "operands", "place", "rows", "slot", "step")
 
-
-class _Open:
-    """A bundle that instructions still join."""
-
-    def __init__(self, kind: str, op: str, k: Any) -> None:
+    def __init__(self, kind: str, op: str, k: Any, members: list[Any], operands: Any = (), rows: Any = ()) -> None:
         self.kind, self.op, self.k = kind, op, k
-        self.instructions: list[int] = []
-        self.step = 0
-        self.first_weight = -1
+        self.members, self.operands, self.rows = members, operands, rows
+        self.last = 0
+        self.step = 0  # while it is open: the direction of its coordinates, 0 before its second instruction
+        self.place = -1  # while a dense bundle is open: of its first weight, in V
+        self.slot = self.end = -1
 
 
 def bundles(code: Code) -> list[Bundle]:
     """The vector instructions of a code, in an order in which they can run; loads first."""
-    return _in_order(code, _joined(code))
+    return _in_order(code, _Joiner(code).closed())
 
 
-def _joined(code: Code) -> list[_Open]:
-    ops, all_args, ks = code.ops, code.args, code.ks
-    opened: list[_Open] = []
-    at: dict[int, tuple[int, int]] = {}  # value: bundle, coordinate
-    by_key: dict[Any, int] = {}
-    targets: dict[int, set[int]] = {}  # places in G of each bundle of accumulates
-    scaled = Counter([_scaled(code, args) for op, args in zip(ops, all_args) if op == "mul"])
-    factors = Counter([x for op, args in zip(ops, all_args) if op == "outer" and len(args) == 2 for x in args])
-    met: Counter[tuple[int, int]] = Counter()  # g, place
-    picked: Counter[Any] = Counter()
+class _Joiner:
+    """Goes through the code once; members are instructions, in the order in which they came, until closed()."""
 
-    def begin(kind: str, op: str, k: Any, i: int) -> int:
-        opened.append(_Open(kind, op, k))
-        opened[-1].instructions.append(i)
-        at[i] = (len(opened) - 1, 0)
-        return len(opened) - 1
+    def __init__(self, code: Code) -> None:
+        self.code = code
+        self.opened: list[Bundle] = []
+        self.owner = [-1] * len(code)  # number of the bundle; -1: a shared leaf
+        self.coordinate = [0] * len(code)
+        self.by_key: dict[Any, int] = {}
+        self.targets: dict[int, set[int]] = {}  # places in G of each bundle of accumulates
+        self.met: Counter[Any] = Counter()  # what must not be twice in a bundle
+        ops, all_args = code.ops, code.args
+        # how often a value is scaled by shared leaves, and what effects of one factor have in common
+        self.scaled = Counter([_scaled(ops, args) for op, args in zip(ops, all_args) if op == "mul"])
+        self.factors = Counter([x for op, args in zip(ops, all_args) if op == "outer" and len(args) == 2 for x in args])
+        special = {
+            "input": self.input, "dot": self.dot, "mul": self.mul, "outer": self.outer, "accumulate": self.accumulate,
+            "dpick": self.dpick, "seed": self.alone, "sum": self.alone, "logsumexp": self.alone, "pick": self.alone,
+        }  # fmt: skip
+        for i, op in enumerate(ops):
+            if op not in SHARED:
+                special.get(op, self.map)(i)
 
-    for i, op in enumerate(ops):
-        if op in SHARED:
-            continue
-        args = all_args[i]
-        if op == "input":
-            key = ("input",)
-            number = by_key.get(key)
-            if number is None:
-                by_key[key] = begin("load", op, None, i)
-            else:
-                opened[number].instructions.append(i)
-            at[i] = (by_key[key], ks[i])
-        elif op == "seed":
-            begin("load", op, ks[i], i)
-        elif op == "dot":
-            start = len(args) % 2
-            if len(args) > 1 and all([ops[x] in SHARED for x in (*args[:start], *args[start::2])]):
-                key = ("dense", args[start + 1 :: 2])
-                _join_dense(code, opened, at, by_key, begin, key, i, args[start])
-            else:
-                begin("dot", op, None, i)
-        elif op == "mul" and scaled[x := _scaled(code, args)] > 1 and x >= 0:  # a column of weights: a layer on one value
-            weight = args[0] if args[1] == x else args[1]
-            _join_dense(code, opened, at, by_key, begin, ("dense", (x,)), i, weight)
-        elif op == "outer" and len(args) == 2 and factors[args[0]] > factors[args[1]]:  # a row: one g, many x
-            (place,) = ks[i]
-            key = ("row", args[0], met[args[0], place])
-            met[args[0], place] += 1
-            number = by_key.get(key)
-            if number is None:
-                by_key[key] = begin("row", op, None, i)
-            else:
-                opened[number].instructions.append(i)
-        elif op == "outer":
-            key = ("outer", args[1:])
-            number = by_key.get(key)
-            if number is None:
-                by_key[key] = begin("outer", op, None, i)
-            else:
-                opened[number].instructions.append(i)
-        elif op == "accumulate":
-            where = [at.get(args[0])]
-            key = (op, where[0] and where[0][0])
-            number = by_key.get(key)
-            if number is None or ks[i] in targets[number] or not _next_to(opened[number], all_args, at, i, where):
-                number = by_key[key] = begin("accumulate", op, None, i)
-                targets[number] = set()
-            else:
-                at[i] = (number, at[opened[number].instructions[-1]][1] + opened[number].step)
-                opened[number].instructions.append(i)
-            targets[number].add(ks[i])
-        elif op == "dpick":
-            column, number_of_class = ks[i]
-            key = ("dpick", args, column, picked[args, ks[i]])
-            picked[args, ks[i]] += 1
-            if key not in by_key:
-                by_key[key] = begin("dpick", op, column, i)
-            else:
-                opened[by_key[key]].instructions.append(i)
-            at[i] = (by_key[key], number_of_class)
-        elif op in ("sum", "logsumexp", "pick"):
-            begin(op, op, ks[i], i)
+    def begin(self, kind: str, i: int) -> int:
+        """A new bundle with its first instruction."""
+        number = self.owner[i] = len(self.opened)
+        self.opened.append(Bundle(kind, self.code.ops[i], self.code.ks[i], [i]))
+        return number
+
+    def join(self, kind: str, key: Any, i: int, coordinate: int = 0) -> None:
+        """Into the bundle of this key, whatever the place."""
+        number = self.by_key.get(key)
+        if number is None:
+            self.by_key[key] = self.begin(kind, i)
         else:
-            where = [at.get(x) for x in args]
-            key = (op, ks[i], *[None if w is None else w[0] for w in where])
-            number = by_key.get(key)
-            if number is None or not _next_to(opened[number], all_args, at, i, where):
-                by_key[key] = begin("map", op, ks[i], i)
+            self.opened[number].members.append(i)
+            self.owner[i] = number
+        self.coordinate[i] = coordinate
+
+    def follow(self, number: int, i: int) -> None:
+        """Into a bundle as the next in its direction."""
+        mine = self.opened[number]
+        self.owner[i] = number
+        self.coordinate[i] = self.coordinate[mine.members[-1]] + mine.step
+        mine.members.append(i)
+
+    def is_next(self, number: int, args: tuple[int, ...]) -> bool:
+        """Whether an instruction on these operands continues the bundle; sets the direction with its second one."""
+        mine = self.opened[number]
+        step, coordinate, owner = mine.step, self.coordinate, self.owner
+        for before, x in zip(self.code.args[mine.members[-1]], args):
+            if owner[x] < 0:
+                continue
+            here = coordinate[x] - coordinate[before]
+            if here not in (1, -1) or (step and here != step):
+                return False
+            step = here
+        mine.step = step or 1
+        return True
+
+    # ---- by op ----
+
+    def alone(self, i: int) -> None:
+        self.begin("load" if self.code.ops[i] == "seed" else self.code.ops[i], i)
+
+    def input(self, i: int) -> None:
+        self.join("load", "input", i, self.code.ks[i])
+
+    def map(self, i: int) -> None:
+        """An elementwise op."""
+        args = self.code.args[i]
+        owner = self.owner
+        key = (self.code.ops[i], self.code.ks[i], *[owner[x] for x in args])
+        number = self.by_key.get(key)
+        if number is not None and self.is_next(number, args):
+            self.follow(number, i)
+        else:
+            self.by_key[key] = self.begin("map", i)
+
+    def mul(self, i: int) -> None:
+        """Several products of one value and shared leaves are a layer with one input."""
+        args = self.code.args[i]
+        x = _scaled(self.code.ops, args)
+        if x >= 0 and self.scaled[x] > 1:
+            self.row(("dense", (x,)), args[0] if args[1] == x else args[1], i)
+        else:
+            self.map(i)
+
+    def dot(self, i: int) -> None:
+        """A row of a layer, if its weights and start are shared."""
+        args = self.code.args[i]
+        start = len(args) % 2
+        shared = len(args) > 1
+        for x in (*args[:start], *args[start::2]):
+            if self.owner[x] >= 0:
+                shared = False
+                break
+        if shared:
+            self.row(("dense", args[start + 1 :: 2]), args[start], i)
+        else:
+            self.begin("dot", i)
+
+    def row(self, key: Any, weight: int, i: int) -> None:
+        """Of a layer. Coordinates follow the places of the weights."""
+        place = -1 if self.code.ops[weight] == "constant" else self.code.ks[weight]
+        number = self.by_key.get(key)
+        if number is None:
+            number = self.by_key[key] = self.begin("dense", i)
+            self.opened[number].place = place
+            return
+        mine = self.opened[number]
+        if mine.step == 0:
+            mine.step = -1 if place < mine.place else 1
+        self.follow(number, i)
+
+    def outer(self, i: int) -> None:
+        """With all of the same x; of a single x, rather with all of the same g."""
+        args, places = self.code.args[i], self.code.ks[i]
+        if len(args) == 2 and self.factors[args[0]] > self.factors[args[1]]:
+            self.join("row", ("row", args[0], self.times((args[0], places[0]))), i)
+        else:
+            self.join("outer", ("outer", args[1:]), i)
+
+    def accumulate(self, i: int) -> None:
+        """With those of its neighbours, at other places."""
+        args, place = self.code.args[i], self.code.ks[i]
+        key = ("accumulate", self.owner[args[0]])
+        number = self.by_key.get(key)
+        if number is not None and place not in self.targets[number] and self.is_next(number, args):
+            self.follow(number, i)
+        else:
+            number = self.by_key[key] = self.begin("accumulate", i)
+            self.targets[number] = set()
+        self.targets[number].add(place)
+
+    def dpick(self, i: int) -> None:
+        """All classes of one pick."""
+        args, (column, number_of_class) = self.code.args[i], self.code.ks[i]
+        self.join("dpick", ("dpick", args, column, self.times((args, number_of_class, column))), i, number_of_class)
+
+    def times(self, what: Any) -> int:
+        """How often this was asked before: each time is another bundle's."""
+        self.met[what] += 1
+        return self.met[what] - 1
+
+    # ---- at the end ----
+
+    def closed(self) -> list[Bundle]:
+        """The bundles, with members by ascending coordinate, their operands and rows."""
+        made: list[Bundle] = []
+        all_args = self.code.args
+        for mine in self.opened:
+            instructions = mine.members
+            if len(instructions) == 1:
+                mine.last = instructions[0]
             else:
-                mine = opened[number]
-                at[i] = (number, at[mine.instructions[-1]][1] + mine.step)
-                mine.instructions.append(i)
-    _close(opened, code, at)
-    return opened
+                mine.last = max(instructions)
+                if mine.step < 0 or mine.op == "input":
+                    instructions.sort(key=self.coordinate.__getitem__)
+            kind = mine.kind
+            if kind == "map":
+                if len(instructions) == 1:
+                    mine.operands = [(x,) for x in all_args[instructions[0]]]
+                else:
+                    mine.operands = list(zip(*[all_args[i] for i in instructions]))
+            elif kind == "outer":
+                made += self.outer_products(mine)
+                continue
+            elif kind != "load":
+                getattr(self, f"close_{kind}")(mine, instructions)
+            made.append(mine)
+        return made
+
+    def close_terms(self, mine: Bundle, instructions: list[int]) -> None:
+        mine.operands = [(x,) for x in self.code.args[instructions[0]]]
+
+    close_sum = close_dot = close_logsumexp = close_terms
+
+    def close_pick(self, mine: Bundle, instructions: list[int]) -> None:
+        mine.operands = [self.code.args[instructions[0]]]
+
+    def close_dense(self, mine: Bundle, instructions: list[int]) -> None:
+        mine.rows = []
+        for i in instructions:
+            args = self.code.args[i]
+            start = len(args) % 2
+            if self.code.ops[i] == "mul" and self.owner[args[0]] >= 0:
+                args = args[::-1]
+            mine.rows.append((args[0] if start else None, args[start::2]))
+        mine.operands = [args[start + 1 :: 2]]
+
+    def close_dpick(self, mine: Bundle, instructions: list[int]) -> None:
+        """A slot for every class up to the last."""
+        classes = [self.code.ks[i][1] for i in instructions]
+        members: list[int | None] = [None] * (1 + max(classes))
+        for i, number in zip(instructions, classes):
+            members[number] = i
+        mine.k, mine.members, mine.operands = mine.k[0], members, [self.code.args[instructions[0]]]
+
+    def close_accumulate(self, mine: Bundle, instructions: list[int]) -> None:
+        mine.operands = [tuple([self.code.args[i][0] for i in instructions])]
+        mine.rows = [self.code.ks[i] for i in instructions]
+        mine.members = []
+
+    def close_row(self, mine: Bundle, instructions: list[int]) -> None:
+        """An outer product with one g."""
+        instructions.sort(key=self.code.ks.__getitem__)
+        xs = tuple([self.code.args[i][1] for i in instructions])
+        mine.kind, mine.operands = "outer", [self.code.args[instructions[0]][:1], xs]
+        mine.rows = [[self.code.ks[i][0] for i in instructions]]
+        mine.members = []
+
+    def outer_products(self, mine: Bundle) -> list[Bundle]:
+        """As one if the places in G are all different and lie in rows and columns: place = row + column; else row by
+        row, and a row with a place twice number by number."""
+        ks, all_args = self.code.ks, self.code.args
+        instructions = sorted(mine.members, key=ks.__getitem__)
+        places = [ks[i] for i in instructions]
+        first, xs = places[0], all_args[instructions[0]][1:]
+        offsets = [p - first[0] for p in first]
+        regular = all(tuple([row[0] + o for o in offsets]) == row for row in places)
+        groups: list[tuple[list[int], Run, list[Run]]] = []
+        if regular and len({p for row in places for p in row}) == len(places) * len(first):
+            groups.append((instructions, xs, places))
+        else:
+            for i, row in zip(instructions, places):
+                if len(set(row)) == len(row):
+                    groups.append(([i], xs, [row]))
+                else:
+                    groups += [([i], (x,), [(place,)]) for x, place in zip(xs, row)]
+        made = []
+        for some, across, rows in groups:
+            made.append(Bundle("outer", "outer", None, [], [tuple([all_args[i][0] for i in some]), across], rows))
+            made[-1].last = max(some)
+        return made
 
 
-def _scaled(code: Code, args: tuple[int, ...]) -> int:
+def _scaled(ops: list[str], args: tuple[int, ...]) -> int:
     """The value in a product of one and a shared leaf; -1 if it is none."""
     x, y = args
-    one, other = code.ops[x] in SHARED, code.ops[y] in SHARED
+    one, other = ops[x] in SHARED, ops[y] in SHARED
     return -1 if one == other else y if one else x
 
 
-def _join_dense(
-    code: Code, opened: list[_Open], at: dict[int, tuple[int, int]], by_key: dict[Any, int], begin: Any, key: Any, i: int,
-    weight: int,
-) -> None:  # fmt: skip
-    """A row of a dense layer. Coordinates follow the places of the weights."""
-    place = code.ks[weight] if code.ops[weight] != "constant" else -1
-    number = by_key.get(key)
-    if number is None:
-        number = by_key[key] = begin("dense", "dot", None, i)
-        opened[number].first_weight = place
-        return
-    mine = opened[number]
-    if mine.step == 0:
-        mine.step = -1 if place < mine.first_weight else 1
-    at[i] = (number, at[mine.instructions[-1]][1] + mine.step)
-    mine.instructions.append(i)
+# ---- order ----
 
 
-def _next_to(
-    mine: _Open, all_args: list[tuple[int, ...]], at: dict[int, tuple[int, int]], i: int, where: list[tuple[int, int] | None]
-) -> bool:
-    """Whether instruction i continues the bundle: sets the bundle's direction with its second instruction."""
-    step = mine.step
-    for before, now in zip(all_args[mine.instructions[-1]], where):
-        if now is None:
-            continue
-        here = now[1] - at[before][1]
-        if here not in (1, -1) or (step and here != step):
-            return False
-        step = here
-    mine.step = step or 1
-    return True
+def _in_order(code: Code, made: list[Bundle]) -> list[Bundle]:
+    """Each after those it needs, loads first, otherwise in the order of the code."""
+    loads = [bundle for bundle in made if bundle.kind == "load"]
+    others = sorted([bundle for bundle in made if bundle.kind != "load"], key=attrgetter("last"))
+    owner = [-1] * len(code)
+    for number, bundle in enumerate(others):
+        for i in bundle.members:
+            if i is not None:
+                owner[i] = number
+    for number, bundle in enumerate(others):
+        for run in bundle.operands:
+            for x in run:
+                if owner[x] >= number:
+                    return loads + _by_need(others, owner)
+    return loads + others
 
 
-def _close(opened: list[_Open], code: Code, at: dict[int, tuple[int, int]]) -> None:
-    """Instructions by ascending coordinate; the targets of an outer product all different and in rows and columns."""
-    for mine in opened:
-        if mine.step < 0 or mine.kind == "load":
-            mine.instructions.sort(key=lambda i: at[i][1])
-        elif mine.kind in ("outer", "row"):
-            mine.instructions.sort(key=lambda i: code.ks[i])
-
-
-def _in_order(code: Code, opened: list[_Open]) -> list[Bundle]:
-    """Each after those it needs, otherwise in the order of the code."""
-    made: list[Bundle] = []
-    owner: dict[int, int] = {}
-    for mine in opened:
-        for bundle in _finished(code, mine):
-            for i in bundle.members:
-                if i is not None:
-                    owner[i] = len(made)
-            made.append(bundle)
+def _by_need(made: list[Bundle], owner: list[int]) -> list[Bundle]:
+    """Of those whose operands are there, always the one that ends first in the code."""
     waiting = [0] * len(made)
     users: list[list[int]] = [[] for _ in made]
     for number, bundle in enumerate(made):
-        needed = {owner[x] for run in bundle.operands for x in run if x in owner}
+        needed = {owner[x] for run in bundle.operands for x in run}
+        needed.discard(-1)
         waiting[number] = len(needed)
         for other in needed:
             users[other].append(number)
-    ready = [(-1 if b.kind == "load" else b.last, number) for number, b in enumerate(made) if not waiting[number]]
+    ready = [(bundle.last, number) for number, bundle in enumerate(made) if not waiting[number]]
     heapq.heapify(ready)
     order = []
     while ready:
@@ -227,70 +335,3 @@ def _in_order(code: Code, opened: list[_Open]) -> list[Bundle]:
     return order
 
 
-def _finished(code: Code, mine: _Open) -> list[Bundle]:
-    """The bundle, or the bundles where its effects do not fit into one."""
-    instructions, all_args, ks = mine.instructions, code.args, code.ks
-    bundle = Bundle(mine.kind, mine.op, mine.k, last=max(instructions))
-    if mine.kind == "load":
-        bundle.members = list(instructions)
-    elif mine.kind == "map":
-        bundle.members = list(instructions)
-        bundle.operands = list(zip(*[all_args[i] for i in instructions]))
-    elif mine.kind == "dense":
-        bundle.members = list(instructions)
-        for i in instructions:
-            args = all_args[i]
-            start = len(args) % 2
-            if code.ops[i] == "mul":
-                x = _scaled(code, args)
-                args = (args[0] if args[1] == x else args[1], x)
-            bundle.rows.append((args[0] if start else None, args[start::2]))
-        bundle.operands = [args[start + 1 :: 2]]
-    elif mine.kind == "dpick":
-        members: list[int | None] = [None] * (1 + max(ks[i][1] for i in instructions))
-        for i in instructions:
-            members[ks[i][1]] = i
-        bundle.members, bundle.operands = members, [all_args[instructions[0]]]
-    elif mine.kind == "outer":
-        return _outer_products(code, instructions)
-    elif mine.kind == "row":
-        places = [ks[i][0] for i in instructions]
-        xs = tuple([all_args[i][1] for i in instructions])
-        bundle.kind, bundle.operands, bundle.rows = "outer", [all_args[instructions[0]][:1], xs], [places]
-    elif mine.kind == "accumulate":
-        bundle.operands = [tuple([all_args[i][0] for i in instructions])]
-        bundle.rows = [ks[i] for i in instructions]
-    else:  # one instruction
-        (i,) = instructions
-        args = all_args[i]
-        bundle.members = [i]
-        bundle.operands = [args] if mine.kind == "pick" else [(x,) for x in args]
-    return [bundle]
-
-
-def _outer_products(code: Code, instructions: list[int]) -> list[Bundle]:
-    """As one if the places in G are all different and lie in rows and columns: place = row + column; else row by row,
-    and a row with a place twice number by number."""
-    places = [code.ks[i] for i in instructions]
-    first = places[0]
-    offsets = [p - first[0] for p in first]
-    regular = all([all([p - row[0] == o for p, o in zip(row, offsets)]) for row in places])
-    if regular and len({p for row in places for p in row}) == len(places) * len(first):
-        groups = [(instructions, code.args[instructions[0]][1:], places)]
-    else:
-        groups = []
-        for i, row in zip(instructions, places):
-            xs = code.args[i][1:]
-            if len(set(row)) == len(row):
-                groups.append(([i], xs, [row]))
-            else:
-                groups += [([i], (x,), [(place,)]) for x, place in zip(xs, row)]
-    return [
-        Bundle("outer", "outer", operands=[tuple([code.args[i][0] for i in some]), xs], rows=rows, last=max(some))
-        for some, xs, rows in groups
-    ]
-
-
-def effects(code: Code) -> set[int]:
-    """The outputs of a code that are no values."""
-    return {i for i in code.outputs if code.ops[i] in EFFECTS}

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from .code import LEAVES, Code
 
-
 PIECEWISE = frozenset({"relu", "leaky_relu", "abs", "maximum", "minimum"})
 """Ops whose derivatives are constant wherever they have one: to be differentiated by g only."""
 
@@ -44,9 +43,9 @@ def differentiate(
 ) -> dict[int, int | None]:
     """Appends the derivatives of sum(seed * value) to the code.
 
-    seeds: by value, the value its derivative starts from. wanted: the leaves to differentiate by; a number is a place in
-    G, to which effects are appended (and put among the outputs) that add the derivative; None asks for the derivative
-    as a value. Gives, for the leaves with None, the value of the derivative, or None where it is 0.
+    seeds: by value, the value its derivative starts from. wanted: the leaves to differentiate by; a number is a place
+    in G, to which effects are appended (and put among the outputs) that add the derivative; None asks for the
+    derivative as a value. Gives, for the leaves with None, the value of the derivative, or None where it is 0.
     """
     active = _depends(code, wanted)
     n = len(code)
@@ -99,10 +98,7 @@ def _summed(code: Code, parts: list[int | _Product]) -> int:
             while j < n and not isinstance(c := parts[j], _Product):
                 terms.append(c)
                 j += 1
-            if len(terms) == 1:
-                total = terms[0]
-            else:
-                total = code.add("add" if len(terms) == 2 else "sum", tuple(terms))
+            total = terms[0] if len(terms) == 1 else code.add("add" if len(terms) == 2 else "sum", tuple(terms))
         i = j
     assert total is not None
     return total

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bundles import Bundle, bundles
-from .code import EFFECTS, SHARED, Code
-from .slots import Layout, lay_out
+from .code import EFFECTS, Code
+from .slots import Layout, Place, lay_out
 
 # csrc/program.h
 MAGIC, VERSION = 0x50475047, 1
@@ -31,8 +31,8 @@ VALUE, DX, DY, REST = 0, 1 << 8, 2 << 8, 3 << 8
 # csrc/ops.h
 OPS = {
     "neg": 4, "add": 5, "sub": 6, "mul": 7, "div": 8, "pow_const": 9, "pow": 10, "exp": 11, "log": 12, "sqrt": 13,
-    "sin": 14, "cos": 15, "tanh": 16, "sigmoid": 17, "softplus": 18, "relu": 19, "leaky_relu": 20, "elu": 21, "silu": 22,
-    "gelu": 23, "abs": 24, "maximum": 25, "minimum": 26, "logsumexp": 29, "erf": 30, "erfc": 31,
+    "sin": 14, "cos": 15, "tanh": 16, "sigmoid": 17, "softplus": 18, "relu": 19, "leaky_relu": 20, "elu": 21, "silu":
+    22, "gelu": 23, "abs": 24, "maximum": 25, "minimum": 26, "logsumexp": 29, "erf": 30, "erfc": 31,
 }  # fmt: skip
 
 
@@ -40,9 +40,9 @@ OPS = {
 class Stage:
     """Code with where its inputs come from and where its outputs go.
 
-    lanes: 0 for the samples of the call. sources: for each input column ('argument', number, position), ('rows', numbers
-    of each lane), ('gather', places in V of each lane), ('gather_g', places in G). targets: for each output that is a value,
-    ('output', group, position), ('scatter', first place in V), ('add_g', places in G).
+    lanes: 0 for the samples of the call. sources: for each input column ('argument', number, position), ('rows',
+    numbers of each lane), ('gather', places in V of each lane), ('gather_g', places in G). targets: for each output
+    that is a value, ('output', group, position), ('scatter', first place in V), ('add_g', places in G).
     """
 
     name: str
@@ -121,15 +121,19 @@ class _StageWriter:
         values = [i for i in stage.code.outputs if stage.code.ops[i] not in EFFECTS]
         self.layout = layout = lay_out(stage.code, bundles(stage.code), values)
         inputs: list[int] = []
-        for bundle, first in zip(layout.prologue, layout.prologue_first):
-            self.fill(bundle, first)
+        for bundle in layout.prologue:
+            self.fill(bundle)
         prologue = len(self.instructions) // 8
-        for bundle, first, operands in zip(layout.body, layout.first, layout.operands):
+        write = {
+            "map": self.map, "dense": self.dense, "outer": self.outer, "accumulate": self.accumulate, "copy": self.copy,
+            "sum": self.terms, "logsumexp": self.terms, "dot": self.dot, "pick": self.pick, "dpick": self.dpick,
+        }  # fmt: skip
+        for bundle, operands in zip(layout.body, layout.operands):
             if bundle.kind == "load":
-                inputs += self.loads(stage, bundle, first)
+                inputs += self.loads(stage, bundle)
             else:
-                getattr(self, bundle.kind)(bundle, first, operands)
-        outputs = self.stores(stage, layout.outputs)
+                write[bundle.kind](bundle, operands)
+        outputs = self.stores(stage, [place.slot for place in layout.outputs])
         self.words = [
             stage.lanes, layout.slots, len(inputs) // 6, prologue, len(self.instructions) // 8 - prologue,
             len(outputs) // 6, len(self.pool), len(self.rows), 0,
@@ -146,17 +150,18 @@ class _StageWriter:
         self.pool += numbers
         return at
 
-    def emit(self, op: int, z: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0, width: int = 1, at: int = 0) -> None:
+    def emit(
+        self, op: int, z: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0, width: int = 1, at: int = 0
+    ) -> None:
         self.instructions += (op, z, a, b, c, d, width, at)
 
     # ---- moves ----
 
-    def loads(self, stage: Stage, bundle: Bundle, first: int) -> list[int]:
+    def loads(self, stage: Stage, bundle: Bundle) -> list[int]:
         if bundle.op == "seed":
-            return [MOVES["seed"], first, 1, 0, 0, 0]
+            return [MOVES["seed"], bundle.slot, 1, 0, 0, 0]
         moves: list[int] = []
-        for slot, x in enumerate(bundle.members, first):
-            assert x is not None
+        for slot, x in enumerate(bundle.members, bundle.slot):
             kind, *source = stage.sources[self.code.ks[x]]
             if kind == "argument":
                 number, position = source
@@ -176,8 +181,9 @@ class _StageWriter:
         for slot, (kind, *target) in zip(slots, stage.targets):
             if kind == "output":
                 group, position = target
-                if moves[-6:-5] == [MOVES[kind]] and moves[-3] == group and moves[-2] + moves[-4] == position \
-                        and moves[-5] + moves[-4] == slot:  # fmt: skip
+                if moves[-6:-5] == [MOVES[kind]] and moves[-5] + moves[-4] == slot and moves[-3:-1] == [
+                    group, position - moves[-4],
+                ]:  # fmt: skip
                     moves[-4] += 1
                 else:
                     moves += (MOVES[kind], slot, 1, group, position, 0)
@@ -189,76 +195,72 @@ class _StageWriter:
 
     # ---- instructions, by kind of bundle ----
 
-    def fill(self, bundle: Bundle, first: int) -> None:
-        """Runs of neighbours in V, each with one instruction."""
-        places = [self.place(x) for x in bundle.operands[0]]
+    def fill(self, bundle: Bundle) -> None:
+        self.move("fill", bundle.slot, [self.place(x) for x in bundle.operands[0]])
+
+    def copy(self, bundle: Bundle, operands: list[Place]) -> None:
+        self.move("copy", bundle.slot, [place.slot for place in operands])
+
+    def move(self, kind: str, first: int, places: list[int]) -> None:
+        """To neighbouring slots: neighbours with one instruction."""
         begin = 0
         for end in range(1, len(places) + 1):
             if end == len(places) or places[end] != places[end - 1] + 1:
-                self.emit(REST | OTHER["fill"], first + begin, places[begin], width=end - begin)
+                self.emit(REST | OTHER[kind], first + begin, places[begin], width=end - begin)
                 begin = end
 
-    def copy(self, bundle: Bundle, first: int, operands: list[tuple[int, bool]]) -> None:
-        slots = [slot for slot, _ in operands]
-        begin = 0
-        for end in range(1, len(slots) + 1):
-            if end == len(slots) or slots[end] != slots[end - 1] + 1:
-                self.emit(REST | OTHER["copy"], first + begin, slots[begin], width=end - begin)
-                begin = end
-
-    def map(self, bundle: Bundle, first: int, operands: list[tuple[int, bool]]) -> None:
-        slots = [slot for slot, _ in operands]
+    def map(self, bundle: Bundle, operands: list[Place]) -> None:
+        slots = [place.slot for place in operands]
         k = 0 if bundle.k is None else self.constants.place(bundle.k)
         form, _, name = bundle.op.rpartition(":")
-        width = len(bundle.members)
-        if not form:
-            self.emit(OPS[name], first, *slots, width=width, at=k)
-        elif len(slots) == 3:  # g, x, z
-            g, x, z = slots
-            self.emit((DX if form == "d0" else DY) | OPS[name], first, g, x, 0, z, width, k)
-        else:
-            self.emit((DX if form == "d0" else DY) | OPS[name], first, *slots, width=width, at=k)
+        code = OPS[name] | (DX if form == "d0" else DY if form else VALUE)
+        if form and len(slots) == 3:  # g, x, z
+            slots.insert(2, 0)
+        a, b, c, d = slots + [0] * (4 - len(slots))
+        self.emit(code, bundle.slot, a, b, c, d, len(bundle.members), k)
 
-    def sum(self, bundle: Bundle, first: int, operands: list[tuple[int, bool]]) -> None:
-        at = self.pooled([slot for slot, _ in operands])
-        self.emit(REST | OTHER[bundle.kind], first, c=len(operands), at=at)
+    def terms(self, bundle: Bundle, operands: list[Place]) -> None:
+        """A sum, or logsumexp."""
+        at = self.pooled([place.slot for place in operands])
+        self.emit(REST | OTHER[bundle.kind], bundle.slot, c=len(operands), at=at)
 
-    logsumexp = sum
-
-    def dot(self, bundle: Bundle, first: int, operands: list[tuple[int, bool]]) -> None:
-        slots = [slot for slot, _ in operands]
+    def dot(self, bundle: Bundle, operands: list[Place]) -> None:
+        slots = [place.slot for place in operands]
         start = slots.pop(0) if len(slots) % 2 else NO_SLOT
-        self.emit(REST | OTHER["dot"], first, start, c=len(slots) // 2, at=self.pooled(slots))
+        self.emit(REST | OTHER["dot"], bundle.slot, start, c=len(slots) // 2, at=self.pooled(slots))
 
-    def pick(self, bundle: Bundle, first: int, operands: list[tuple[int, bool]]) -> None:
-        self.emit(REST | OTHER["pick"], first, operands[0][0], bundle.k, len(bundle.operands[0]))
+    def pick(self, bundle: Bundle, operands: list[Place]) -> None:
+        self.emit(REST | OTHER["pick"], bundle.slot, operands[0].slot, bundle.k, len(bundle.operands[0]))
 
-    def dpick(self, bundle: Bundle, first: int, operands: list[tuple[int, bool]]) -> None:
-        self.emit(REST | OTHER["dpick"], first, operands[0][0], bundle.k, width=len(bundle.members))
+    def dpick(self, bundle: Bundle, operands: list[Place]) -> None:
+        self.emit(REST | OTHER["dpick"], bundle.slot, operands[0].slot, bundle.k, width=len(bundle.members))
 
-    def dense(self, bundle: Bundle, first: int, operands: list[tuple[int, bool]]) -> None:
+    def dense(self, bundle: Bundle, operands: list[Place]) -> None:
         """A product that starts from nothing starts from -0.0, which every sum leaves as it is."""
-        ((slot, down),) = operands
+        (x,) = operands
         places = [[self.place(w) for w in weights] for _, weights in bundle.rows]
-        rows, cols = _offsets(places) or (None, None)
         starts = [self.constants.place(-0.0) if s is None else self.place(s) for s, _ in bundle.rows]
-        op = REST | OTHER["dense_down" if down else "dense"]
-        if rows is not None and cols is not None:
+        op = REST | OTHER["dense_down" if x.down else "dense"]
+        offsets = _offsets(places)
+        if offsets is not None:
+            rows, cols = offsets
             at = self.pooled([*rows, *cols, *starts])
-            self.emit(op, first, slot, c=len(cols), width=len(rows), at=at)
+            self.emit(op, bundle.slot, x.slot, c=len(cols), width=len(rows), at=at)
             return
-        for z, (row, start) in enumerate(zip(places, starts), first):
-            self.emit(op, z, slot, c=len(row), at=self.pooled([0, *row, start]))
+        for z, (row, start) in enumerate(zip(places, starts), bundle.slot):
+            self.emit(op, z, x.slot, c=len(row), at=self.pooled([0, *row, start]))
 
-    def outer(self, bundle: Bundle, first: int, operands: list[tuple[int, bool]]) -> None:
-        (g, _), (x, _) = operands
+    def outer(self, bundle: Bundle, operands: list[Place]) -> None:
+        g, x = operands
         offsets = _offsets(bundle.rows)
         assert offsets is not None  # bundles.py saw to that
         rows, cols = offsets
-        self.emit(REST | OTHER["outer"], 0, g, x, len(cols), width=len(rows), at=self.pooled([*rows, *cols]))
+        at = self.pooled([*rows, *cols])
+        self.emit(REST | OTHER["outer"], 0, g.slot, x.slot, len(cols), width=len(rows), at=at)
 
-    def accumulate(self, bundle: Bundle, first: int, operands: list[tuple[int, bool]]) -> None:
-        self.emit(REST | OTHER["accumulate"], 0, operands[0][0], width=len(bundle.rows), at=self.pooled(bundle.rows))
+    def accumulate(self, bundle: Bundle, operands: list[Place]) -> None:
+        at = self.pooled(bundle.rows)
+        self.emit(REST | OTHER["accumulate"], 0, operands[0].slot, width=len(bundle.rows), at=at)
 
 
 def _offsets(places: Sequence[Sequence[int]]) -> tuple[list[int], list[int]] | None:

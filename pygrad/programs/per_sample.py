@@ -6,7 +6,7 @@ without arguments are whole.py's.
 
 from __future__ import annotations
 
-from .code import SHARED, Code
+from .code import Code
 from .differentiate import differentiate
 from .encode import Encoded, Shape, Stage, encode
 from .pipeline import Passes, Signature, tidied, trained_leaves
@@ -92,7 +92,7 @@ def by_inputs(code: Code, signature: Signature, passes: Passes) -> Encoded:
     samples = split.samples.copy()
     leaves = {samples.ks[i]: i for i, op in enumerate(samples.ops) if op == "input"}
     found = differentiate(
-        samples, {samples.outputs[0]: samples.add("seed")}, {i: None for i in leaves.values()}
+        samples, {samples.outputs[0]: samples.add("seed")}, dict.fromkeys(leaves.values())
     )
     zero = samples.add("constant", (), 0.0)
     samples.outputs = [
@@ -109,7 +109,7 @@ def by_sample(code: Code, signature: Signature, passes: Passes) -> Encoded:
     samples = code.copy()
     leaves = {k: i for i, k in trained_leaves(samples, signature).items()}
     found = differentiate(
-        samples, {samples.outputs[0]: samples.add("seed")}, {i: None for i in leaves.values()}
+        samples, {samples.outputs[0]: samples.add("seed")}, dict.fromkeys(leaves.values())
     )
     zero = samples.add("constant", (), 0.0)
     samples.outputs = [_normal(samples, found.get(leaves.get(p, -1)), zero) for p in range(signature.wanted)]
@@ -136,7 +136,7 @@ def hvp(code: Code, signature: Signature, passes: Passes) -> Encoded:
     n = signature.parameters
     first = code.copy()
     leaves = trained_leaves(code, signature)
-    found = differentiate(first, {first.outputs[0]: first.add("seed")}, {i: None for i in leaves})
+    found = differentiate(first, {first.outputs[0]: first.add("seed")}, dict.fromkeys(leaves))
     twice, at = written_out(first)
     terms: list[int] = []
     for i, derivative in found.items():

@@ -23,9 +23,10 @@ from .passes import (
 class Signature(NamedTuple):
     """What surrounds the code of a recording.
 
-    parameters: all that are read at every call, of which the first `trained` are differentiated by (None: all). columns: of each input
-    column its argument and its position there; none for a function without arguments. widths: of each argument. bounds: by column used as an
-    index, how many classes there are. groups: how many values each output group has, in the order of code.outputs.
+    parameters: all that are read at every call, of which the first `trained` are differentiated by (None: all).
+    columns: of each input column its argument and its position there; none for a function without arguments. widths:
+    of each argument. bounds: by column used as an index, how many classes there are. groups: how many values each
+    output group has, in the order of code.outputs.
     """
 
     parameters: int

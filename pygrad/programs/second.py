@@ -1,8 +1,8 @@
 """Derivatives of derivatives: makes reverse code something that can be differentiated again, and tangents of code.
 
-A derivative instruction (d0:tanh, ...) of a smooth op is written out in arithmetic, by its formula in the op table; those
-of piecewise linear ops stay, for they are linear in g and constant in everything else (differentiate.py knows). At the few
-points where the op table takes a limit (0 ** y, say) the written-out form gives nan.
+A derivative instruction (d0:tanh, ...) of a smooth op is written out in arithmetic, by its formula in the op table;
+those of piecewise linear ops stay, for they are linear in g and constant in everything else (differentiate.py knows).
+At the few points where the op table takes a limit (0 ** y, say) the written-out form gives nan.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _power_by_exponent(m: Any, g: Any, x: Any, y: Any, z: Any) -> Any:
     return g * (z * m.log(x))
 
 
-_FORMULAS = {
+_FORMULAS: dict[str, Any] = {
     **{f"d{i}:{name}": d for name, op in OPS.items() for i, d in enumerate(op.derivatives) if name not in PIECEWISE},
     "d0:pow": _power_by_base,
     "d1:pow": _power_by_exponent,
@@ -99,7 +99,8 @@ _FORMULAS = {
 
 def written_out(code: Code) -> tuple[Code, list[int]]:
     """The code with smooth derivatives in plain arithmetic, and where each old value is in it."""
-    new, at = Code(), []
+    new = Code()
+    at: list[int] = []
     for op, args, k in zip(code.ops, code.args, code.ks):
         operands = tuple([at[x] for x in args])
         formula = _FORMULAS.get(op)

@@ -7,8 +7,8 @@ liveness: a bundle's slots are free again after the last bundle that reads them.
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from .bundles import Bundle, Run
@@ -18,119 +18,134 @@ REVERSIBLE = frozenset({"dense"})
 """Kinds whose operand may stand in descending slots."""
 
 
-class Layout(NamedTuple):
-    """Bundles in order with their slots.
+class Place(NamedTuple):
+    """Where an operand is: from a position in a bundle's slots on, upwards or downwards."""
 
-    prologue: the fills. first: by position in body (and in prologue), the first of a bundle's slots. operands: by position
-    in body, the first slot of each operand, and whether it descends from there.
-    """
+    bundle: Bundle
+    position: int
+    down: bool
+
+    @property
+    def slot(self) -> int:
+        """The slot of its first value."""
+        return self.bundle.slot + self.position
+
+
+@dataclass
+class Layout:
+    """Bundles in order, which now have their slots: the fills, which run first and once, and the body. operands: by
+    position in body. outputs: where the values that were asked for are at the end. slots: how many there are."""
 
     prologue: list[Bundle]
-    prologue_first: list[int]
     body: list[Bundle]
-    first: list[int]
-    operands: list[list[tuple[int, bool]]]
-    outputs: list[int]
+    operands: list[list[Place]]
+    outputs: list[Place]
     slots: int
 
 
 def lay_out(code: Code, order: list[Bundle], outputs: Iterable[int]) -> Layout:
     """Fills, copies and slots for bundles in order. outputs: values to be found in slots at the end."""
-    place: dict[int, tuple[Bundle, int]] = {}  # value: bundle, position in it
-    fills: dict[Run, Bundle] = {}
-    copies: dict[Run, Bundle] = {}
-    body: list[Bundle] = []
-    found: list[list[tuple[Bundle, int, bool]]] = []
-    ops = code.ops
+    arranged = _Arranged(code, order)
+    ends = [arranged.single(i) for i in outputs]  # may need fills, too
+    layout = Layout(list(arranged.fills.values()), arranged.body, arranged.operands, ends, 0)
+    _give_slots(layout)
+    return layout
 
-    def fill(run: Run) -> Bundle:
-        if run not in fills:
-            fills[run] = Bundle("fill", "fill", members=list(run), operands=[run])
-        return fills[run]
 
-    def single(x: int) -> tuple[Bundle, int, bool]:
-        if ops[x] in SHARED:
-            return fill((x,)), 0, False
-        bundle, position = place[x]
-        return bundle, position, False
+class _Arranged:
+    """Bundles with the fills and copies that bring their operands together."""
 
-    def locate(run: Run, reversible: bool) -> tuple[Bundle, int, bool]:
-        if len(run) == 1:
-            return single(run[0])
-        shared = [ops[x] in SHARED for x in run]
+    def __init__(self, code: Code, order: list[Bundle]) -> None:
+        self.shared = [op in SHARED for op in code.ops]
+        self.places: list[Place | None] = [None] * len(code)
+        self.fills: dict[Run, Bundle] = {}
+        self.copies: dict[Run, Bundle] = {}
+        self.body: list[Bundle] = []
+        self.operands: list[list[Place]] = []
+        places, shared = self.places, self.shared
+        for bundle in order:
+            where: list[Place] = []
+            for run in bundle.operands:
+                if len(run) == 1 and not shared[run[0]]:
+                    where.append(self.single(run[0]))
+                else:
+                    where.append(self.run(run, bundle.kind in REVERSIBLE))
+            self.body.append(bundle)
+            self.operands.append(where)
+            for position, i in enumerate(bundle.members):
+                if i is not None:
+                    places[i] = Place(bundle, position, False)
+
+    def fill(self, run: Run) -> Place:
+        if run not in self.fills:
+            self.fills[run] = Bundle("fill", "fill", None, list(run), [run])
+        return Place(self.fills[run], 0, False)
+
+    def single(self, x: int) -> Place:
+        if self.shared[x]:
+            return self.fill((x,))
+        place = self.places[x]
+        assert place is not None
+        return place
+
+    def run(self, run: Run, reversible: bool) -> Place:
+        """Where the values of a run stand one behind the other; a fill or a copy if they do not."""
+        shared = [self.shared[x] for x in run]
         if all(shared):
-            return fill(run), 0, False
-        if run in copies:
-            return copies[run], 0, False
+            return self.fill(run)
+        if run in self.copies:
+            return Place(self.copies[run], 0, False)
         if not any(shared):
-            bundle, position = place[run[0]]
+            bundle, position, _ = self.single(run[0])
             for step in (1, -1) if reversible else (1,):
                 for j, x in enumerate(run):
-                    other, here = place[x]
+                    other, here, _ = self.single(x)
                     if other is not bundle or here != position + step * j:
                         break
                 else:
-                    return bundle, position, step < 0
-        copy = copies[run] = Bundle("copy", "copy", members=[None] * len(run), operands=[(x,) for x in run])
-        body.append(copy)
-        found.append([single(x) for x in run])
-        return copy, 0, False
-
-    for bundle in order:
-        where = [locate(run, bundle.kind in REVERSIBLE) for run in bundle.operands]
-        body.append(bundle)
-        found.append(where)
-        for position, i in enumerate(bundle.members):
-            if i is not None:
-                place[i] = (bundle, position)
-    ends = [single(i) for i in outputs]
-    return _with_slots(list(fills.values()), body, found, ends)
+                    return Place(bundle, position, step < 0)
+        copy = self.copies[run] = Bundle("copy", "copy", None, [None] * len(run), [(x,) for x in run])
+        self.body.append(copy)
+        self.operands.append([self.single(x) for x in run])
+        return Place(copy, 0, False)
 
 
-def _with_slots(
-    prologue: list[Bundle], body: list[Bundle], found: list[list[tuple[Bundle, int, bool]]],
-    ends: list[tuple[Bundle, int, bool]],
-) -> Layout:  # fmt: skip
-    last: dict[int, int] = {}
-    for now, where in enumerate(found):
+def _give_slots(layout: Layout) -> None:
+    """Fills keep theirs. Loads, which come first, are all loaded before anything runs."""
+    body = layout.body
+    for now, where in enumerate(layout.operands):
         for bundle, _, _ in where:
-            last[id(bundle)] = now
-    for bundle, _, _ in ends:
-        last[id(bundle)] = len(body)
+            bundle.end = now
+    for bundle, _, _ in (*layout.outputs, *(Place(fill, 0, False) for fill in layout.prologue)):
+        bundle.end = len(body)
     free = _Free()
-    first: dict[int, int] = {}
-    for bundle in prologue:
-        first[id(bundle)] = free.take(len(bundle.members))
-    for now, bundle in enumerate(body):  # loads are first, and all loaded before anything runs
-        first[id(bundle)] = free.take(len(bundle.members)) if bundle.members else 0
-        if id(bundle) not in last:
-            last[id(bundle)] = now
-        done = {id(b): b for b, _, _ in found[now] if last[id(b)] == now and b.kind != "fill"}
-        if last[id(bundle)] == now:
-            done[id(bundle)] = bundle
-        for b in done.values():
-            if b.members:
-                free.give(first[id(b)], len(b.members))
-    return Layout(
-        prologue,
-        [first[id(b)] for b in prologue],
-        body,
-        [first[id(b)] for b in body],
-        [[(first[id(b)] + position, down) for b, position, down in where] for where in found],
-        [first[id(b)] + position for b, position, _ in ends],
-        free.top,
-    )
+    for bundle in layout.prologue:
+        bundle.slot = free.take(len(bundle.members))
+    for now, bundle in enumerate(body):
+        count = len(bundle.members)
+        if count:
+            bundle.slot = free.take(count)
+        for used, _, _ in layout.operands[now]:
+            if used.end == now:
+                free.give(used.slot, len(used.members))
+                used.end = -1  # given back
+        if count and bundle.end == -1:  # nothing reads it
+            free.give(bundle.slot, count)
+    layout.slots = free.top
 
 
 class _Free:
-    """Free slots, as stretches in ascending order."""
+    """Free slots: single ones, and stretches in ascending order."""
 
     def __init__(self) -> None:
         self.top = 0
+        self.singles: list[int] = []
         self.stretches: list[tuple[int, int]] = []  # first, count
 
     def take(self, n: int) -> int:
-        """The first stretch that is long enough, or new slots."""
+        """A single one, or the first stretch that is long enough, or new slots."""
+        if n == 1 and self.singles:
+            return self.singles.pop()
         for number, (first, count) in enumerate(self.stretches):
             if count >= n:
                 if count == n:
@@ -142,9 +157,14 @@ class _Free:
         return self.top - n
 
     def give(self, first: int, n: int) -> None:
-        """Back, joined with its neighbours."""
-        insort(self.stretches, (first, n))
-        number = self.stretches.index((first, n))
+        """Back; stretches are joined with their neighbours."""
+        if n == 1:
+            self.singles.append(first)
+            return
+        number = 0
+        while number < len(self.stretches) and self.stretches[number][0] < first:
+            number += 1
+        self.stretches.insert(number, (first, n))
         if number + 1 < len(self.stretches) and first + n == self.stretches[number + 1][0]:
             n += self.stretches.pop(number + 1)[1]
             self.stretches[number] = (first, n)

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from .code import Code
 from .differentiate import differentiate
 from .encode import Encoded, Shape, Stage, encode
@@ -63,7 +65,7 @@ def _planned(code: Code, split: Split, signature: Signature, exact: bool, passes
         for name, apply in first_passes(exact):
             local = apply(local)
             passes.append((f"part {number + 1}, {part.lanes} lanes: {name}", local))
-        rows = [row if row.dtype.kind == "f" else [place[i] for i in row.tolist()] for row in part.rows]
+        rows = [row if row.dtype.kind == "f" else np.array([place[i] for i in row.tolist()]) for row in part.rows]
         plan.parts.append(Part(part.lanes, local, rows, part.outputs))
     if plan.parts and plan.parts[-1].lanes == 1:  # it gives the outputs itself
         last = plan.parts.pop()
@@ -88,7 +90,7 @@ def _leaf(final: Code, code: Code, i: int, place: dict[int, int], parameters: in
 
 
 def _sources(part: Part) -> list[tuple[Any, ...]]:
-    return [("gather", row) if isinstance(row, list) else ("rows", row.tolist()) for row in part.rows]
+    return [("rows" if row.dtype.kind == "f" else "gather", row.tolist()) for row in part.rows]
 
 
 def _forward(plan: _Plan, number: int) -> Stage:
@@ -148,8 +150,8 @@ def _used_by_parts(plan: _Plan, signature: Signature) -> set[int]:
     for part in plan.parts:
         used.update(signature.parameters + k for op, k in zip(part.code.ops, part.code.ks) if op == "shared")
         for row in part.rows:
-            if isinstance(row, list):
-                used.update(row)
+            if row.dtype.kind == "i":
+                used.update(row.tolist())
     return used
 
 
@@ -174,7 +176,7 @@ def _known_before(final: Code, places: set[int]) -> list[int] | None:
 
 
 def _seeds(plan: _Plan, number: int, effects: list[int], final: Code) -> list[float | None] | None:
-    """Of each output the constant that its gradient is in every lane, None for one without; None if any is otherwise."""
+    """Of each output the constant that its gradient is in every lane, None for one without; None if one is otherwise."""
     given: dict[int, list[int]] = {}
     for i in effects:
         if final.ops[i] != "accumulate":
@@ -212,9 +214,9 @@ def _both(
     for i, (op, k) in enumerate(zip(code.ops, code.ks)):
         if op == "shared":
             wanted[i] = signature.parameters + k
-        elif op == "input" and isinstance(part.rows[k], list):
+        elif op == "input" and part.rows[k].dtype.kind == "i":
             wanted[i] = None
-            columns[i] = part.rows[k]
+            columns[i] = part.rows[k].tolist()
     seeds: dict[int, int] = {}
     for j, value in enumerate(values):
         if constants is None:

@@ -1,7 +1,7 @@
 """Chains of subtractions: ((a - b) - c) + ... becomes ((a + -b) + -c) + ..., which is the same to the last bit.
 
-IEEE 754 defines x - y as x + (-y). Where many terms are subtracted one after the other they become a sum, and the negations
-one of many like them. Short chains stay as they are, for a negation costs an instruction.
+IEEE 754 defines x - y as x + (-y). Where many terms are subtracted one after the other they become a sum, and the
+negations one of many like them. Short chains stay as they are, for a negation costs an instruction.
 """
 
 from __future__ import annotations
