@@ -146,7 +146,6 @@ static uint64_t largest(const uint32_t *x, uint64_t n) {
 /* w(r, j) = V[row[r] + col[j]]: whether all are below `all`, and of them the computed ones known. */
 static int check_matrix(const checker *c, const uint32_t *row, const uint32_t *col, uint64_t rows, uint64_t cols,
                         uint64_t all) {
-    if (rows == 0 || cols == 0) return 1;
     if (largest(row, rows) + largest(col, cols) >= all) return 0;
     /* parameters are always known */
     if (largest(row, rows) + largest(col, cols) < c->program->parameters) return 1;
@@ -158,9 +157,8 @@ static int check_matrix(const checker *c, const uint32_t *row, const uint32_t *c
 
 static int check_dense(checker *c, const pg_instruction *i, int down) {
     const uint64_t rows = i->width, cols = i->c;
-    if (down && i->c > 0 && i->c - 1 > i->a) return 0;
-    const uint32_t x = down && i->c > 0 ? i->a - (i->c - 1) : i->a; /* the lowest */
-    if (down && cols > c->stage->down) c->stage->down = (size_t)cols;
+    if (rows == 0 || cols == 0 || (down && cols - 1 > i->a)) return 0;
+    const uint32_t x = down ? i->a - (i->c - 1) : i->a; /* the lowest */
     const uint32_t *row = pool(c, i->at, rows + cols + rows);
     if (!row || !check_matrix(c, row, row + rows, rows, cols, v_count(c->program))) return 0;
     for (uint64_t r = 0; r < rows; r++)
@@ -190,7 +188,7 @@ static int check_outer(checker *c, const pg_instruction *i) {
 
 static int check_accumulate(checker *c, const pg_instruction *i) {
     const uint32_t *places = pool(c, i->at, i->width);
-    if (!places || (i->width > 0 && !in_g(c, largest(places, i->width)))) return 0;
+    if (!places || i->width == 0 || !in_g(c, largest(places, i->width))) return 0;
     c->stage->work += (double)i->width;
     c->stage->sinks = 1;
     return reads(c, i->a, i->width);

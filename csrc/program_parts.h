@@ -34,7 +34,6 @@ typedef struct {
     uint32_t row_count;
     uint32_t input_count, output_count, prologue_count, instruction_count;
     size_t outer_rows, outer_cols; /* the most of any PG_OUTER */
-    size_t down;                   /* the most columns of any PG_DENSE_DOWN */
     int sinks;     /* whether an instruction adds to G */
     double work;   /* of one lane, about: simple operations on one number */
 } pg_stage;
@@ -64,7 +63,7 @@ typedef struct {
 typedef struct {
     pg_doubles v, g; /* v: its constants are in place, and there is one number more */
     pg_doubles partials; /* G of each task, or one */
-    pg_doubles blocks;   /* of each thread: its block, and behind it the scratch of its instructions */
+    pg_doubles blocks;   /* of each thread: its block, and behind it the scratch of its outer products */
     pg_doubles loss;     /* one a sample */
     int64_t *order;      /* one a sample, checked */
     uint32_t *indices;   /* of each index argument one a sample, checked */

@@ -1,7 +1,7 @@
 /* program_run.c: runs a checked program: its stages, block by block of lanes, and the tasks that threads share.
  *
  * Checks what the call brings along (rows and indices), nothing of the program: program_check.c has. What an instruction
- * computes is in kernels.h and ops.h; only what moves numbers, and short sums, is here.
+ * computes is in kernels.h and ops.h; only what moves numbers is here.
  *
  * Sums over samples go from the first sample to the last of a task, in a copy of G of the task's own, which starts from
  * zeros; the copies are added to G in the order of the tasks. One task adds to G itself.
@@ -36,63 +36,6 @@ typedef struct {
     size_t first; /* the sample, or lane of the stage, that lane 0 is */
 } block;
 
-/* ---- sums of listed slots ---- */
-
-/* The count is a constant, which lets the compiler keep the sums in vector registers. */
-#define EACH(l) for (size_t l = 0; l < PG_LANES; l++)
-
-static void sum(double *z, const double *slots, const uint32_t *x, size_t n, size_t lanes) {
-    if (n == 0) {
-        memset(z, 0, lanes * sizeof *z);
-    } else if (lanes == 1) {
-        double total = slots[x[0]];
-        for (size_t i = 1; i < n; i++) total += slots[x[i]];
-        *z = total;
-    } else {
-        for (size_t at = 0; at < lanes; at += PG_LANES) {
-            double total[PG_LANES];
-            const double *from = slots + at;
-            memcpy(total, from + x[0] * lanes, sizeof total);
-            for (size_t i = 1; i < n; i++) {
-                const double *xi = from + x[i] * lanes;
-                EACH(l) total[l] += xi[l];
-            }
-            memcpy(z + at, total, sizeof total);
-        }
-    }
-}
-
-/* start: NULL for none. x: pairs. */
-static void dot(double *z, const double *slots, const double *start, const uint32_t *x, size_t n, size_t lanes) {
-    size_t first = 0;
-    if (!start && n == 0) {
-        memset(z, 0, lanes * sizeof *z);
-        return;
-    }
-    if (!start) first = 1;
-    if (lanes == 1) {
-        double total = start ? *start : slots[x[0]] * slots[x[1]];
-        for (size_t i = first; i < n; i++) total += slots[x[2 * i]] * slots[x[2 * i + 1]];
-        *z = total;
-        return;
-    }
-    for (size_t at = 0; at < lanes; at += PG_LANES) {
-        double total[PG_LANES];
-        const double *from = slots + at;
-        if (start) {
-            memcpy(total, start + at, sizeof total);
-        } else {
-            const double *w0 = from + x[0] * lanes, *x0 = from + x[1] * lanes;
-            EACH(l) total[l] = w0[l] * x0[l];
-        }
-        for (size_t i = first; i < n; i++) {
-            const double *wi = from + x[2 * i] * lanes, *xi = from + x[2 * i + 1] * lanes;
-            EACH(l) total[l] += wi[l] * xi[l];
-        }
-        memcpy(z + at, total, sizeof total);
-    }
-}
-
 /* ---- indices ---- */
 
 /* Of index argument `which`, the entry of each sample of the block; padding is as its last sample. */
@@ -119,13 +62,6 @@ static void pick_dx(const run *r, const block *b, const pg_instruction *i) {
 
 /* ---- instructions ---- */
 
-/* Slots from, from - 1, ..., n of them, in ascending order: a copy. */
-static const double *turned(const block *b, size_t from, size_t n) {
-    for (size_t k = 0; k < n; k++)
-        memcpy(b->scratch + k * b->lanes, b->slots + (from - k) * b->lanes, b->lanes * sizeof *b->scratch);
-    return b->scratch;
-}
-
 static void other(const run *r, const pg_stage *stage, const block *b, const pg_instruction *i) {
     const size_t lanes = b->lanes;
     const double *v = r->space->v.at;
@@ -137,17 +73,17 @@ static void other(const run *r, const pg_stage *stage, const block *b, const pg_
             for (size_t l = 0; l < lanes; l++) z[k * lanes + l] = v[i->a + k];
         break;
     case PG_COPY: memcpy(z, b->slots + i->a * lanes, i->width * lanes * sizeof *z); break;
-    case PG_SUM: sum(z, b->slots, pool, i->c, lanes); break;
+    case PG_SUM: r->kernels->sum(z, b->slots, pool, i->c, lanes); break;
     case PG_DOT:
-        dot(z, b->slots, i->a == PG_NO_SLOT ? NULL : b->slots + i->a * lanes, pool, i->c, lanes);
+        r->kernels->dot(z, b->slots, i->a == PG_NO_SLOT ? NULL : b->slots + i->a * lanes, pool, i->c, lanes);
         break;
     case PG_LOGSUMEXP: r->formulas->logsumexp(z, b->slots, pool, i->c, lanes); break;
     case PG_PICK: pick(r, b, i); break;
     case PG_PICK_DX: pick_dx(r, b, i); break;
     case PG_DENSE:
     case PG_DENSE_DOWN:
-        r->kernels->dense(z, (i->code & 0xff) == PG_DENSE ? b->slots + i->a * lanes : turned(b, i->a, i->c), lanes, v,
-                          pool, pool + i->width, pool + i->width + i->c, i->width, i->c);
+        ((i->code & 0xff) == PG_DENSE ? r->kernels->dense : r->kernels->dense_down)(
+            z, b->slots + i->a * lanes, lanes, v, pool, pool + i->width, pool + i->width + i->c, i->width, i->c);
         if (i->d) r->formulas->value[i->d](b->slots + i->b * lanes, z, NULL, NULL, NULL, 0.0, i->width * lanes);
         break;
     case PG_OUTER:
