@@ -1,8 +1,8 @@
 /* program_parts.h: what a checked program consists of, and the workspace it runs in. Internal to csrc/program*.c and
  * csrc/training.c.
  *
- * A program is not changed after pg_program_new, but for the one workspace it keeps for the next run: a run takes it, and
- * one that finds it taken makes its own. Runs share nothing else, so any number of threads may run one program.
+ * A program is not changed after pg_program_new, but for the one workspace it keeps for the next run: a run takes it,
+ * and one that finds it taken makes its own. Runs share nothing else, so any number of threads may run one program.
  */
 #ifndef PG_PROGRAM_PARTS_H
 #define PG_PROGRAM_PARTS_H
@@ -89,7 +89,8 @@ pg_space *pg_space_take(pg_program *program);
 void pg_space_give(pg_program *program, pg_space *space);
 void pg_space_free(pg_space *space);
 /* Makes room for so many samples and threads. PG_OK or PG_ERR_NOMEM. */
-int pg_space_reserve(const pg_program *program, pg_space *space, const pg_kernels *kernels, size_t samples, int threads);
+int pg_space_reserve(const pg_program *program, pg_space *space, const pg_kernels *kernels, size_t samples,
+                     int threads);
 /* Room for the samples' order and indices (0: not needed). */
 int pg_space_reserve_rows(const pg_program *program, pg_space *space, size_t samples, int ordered);
 

@@ -1,7 +1,7 @@
 /* program_run.c: runs a checked program: its stages, block by block of lanes, and the tasks that threads share.
  *
- * Checks what the call brings along (rows and indices), nothing of the program: program_check.c has. What an instruction
- * computes is in kernels.h and ops.h; only what moves numbers is here.
+ * Checks what the call brings along (rows and indices), nothing of the program: program_check.c has. What an
+ * instruction computes is in kernels.h and ops.h; only what moves numbers is here.
  *
  * Sums over samples go from the first sample to the last of a task, in a copy of G of the task's own, which starts from
  * zeros; the copies are added to G in the order of the tasks. One task adds to G itself.
@@ -138,8 +138,8 @@ static void load_inputs(const run *r, const pg_stage *stage, const block *b) {
             const size_t width = r->program->widths[m->source];
             const double *from = r->call->arguments[m->source] + m->at;
             if (m->count == 0) break;
-            if (r->order) r->kernels->load(z, from, width, r->order + b->first, b->lanes, b->real, m->count);
-            else r->kernels->load(z, from + (r->first_row + b->first) * width, width, NULL, b->lanes, b->real, m->count);
+            if (!r->order) from += (r->first_row + b->first) * width;
+            r->kernels->load(z, from, width, r->order ? r->order + b->first : NULL, b->lanes, b->real, m->count);
             break;
         }
         case PG_MOVE_SEED: seed(r, b, z); break;
@@ -157,8 +157,8 @@ static void load_inputs(const run *r, const pg_stage *stage, const block *b) {
     }
 }
 
-/* Neighbouring PG_MOVE_ADD_Gs, lane by lane: so that the order in which numbers are added to a place of G, which may occur in
- * several, does not depend on where blocks end. Gives the move behind them. */
+/* Neighbouring PG_MOVE_ADD_Gs, lane by lane: so that the order in which numbers are added to a place of G, which may
+ * occur in several, does not depend on where blocks end. Gives the move behind them. */
 static const pg_move *add_to_gradient(const pg_stage *stage, const block *b, const pg_move *from, const pg_move *end) {
     const pg_move *behind = from;
     while (behind < end && behind->kind == PG_MOVE_ADD_G) behind++;

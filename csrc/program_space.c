@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A block has about as many doubles as V, which every block reads, within bounds that leave it in an L2 cache: 256 KB, and 512 KB
- * where V itself is too large for that. */
+/* A block has about as many doubles as V, which every block reads, within bounds that leave it in an L2 cache: 256 KB,
+ * and 512 KB where V itself is too large for that. */
 #define LEAST_BLOCK (UINT32_C(1) << 15)
 #define MOST_BLOCK (UINT32_C(1) << 16)
 /* At most so many tasks, each of at least so many samples: enough to occupy threads, few copies of G. */

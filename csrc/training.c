@@ -1,6 +1,6 @@
 /* training.c: the training loop of a program: batch after batch its gradient, then a step of an optimiser's rule.
  *
- * Calls nobody back: it goes on for a while and returns, so that the caller can look for an interrupt, and call it again.
+ * Calls nobody back: it goes on for a while and returns, so that the caller can look for an interrupt, and call again.
  * Which samples come when, and the rate of each epoch, are decided by the caller. The rules are optim.c's subject.
  */
 #include "program_parts.h"

@@ -40,7 +40,8 @@ static void add_all(text *to, const text *from) {
 
 static void add_stage(text *t, const stage *s) {
     ADD(t, s->lanes, s->slots, (uint32_t)(s->inputs.n / PG_MOVE), (uint32_t)(s->prologue.n / PG_INSTRUCTION),
-        (uint32_t)(s->instructions.n / PG_INSTRUCTION), (uint32_t)(s->outputs.n / PG_MOVE), (uint32_t)s->pool.n, s->rows, 0);
+        (uint32_t)(s->instructions.n / PG_INSTRUCTION), (uint32_t)(s->outputs.n / PG_MOVE), (uint32_t)s->pool.n, s->rows,
+        0);
     add_all(t, &s->inputs);
     add_all(t, &s->prologue);
     add_all(t, &s->instructions);
@@ -90,7 +91,8 @@ static void write_layer(text *t) {
     ADD(i, OTHER(PG_SUM), SUM, 0, 0, HIDDEN, 0, 1, pooled(s, DZ, HIDDEN, 1));
     ADD(i, OTHER(PG_DOT), DOT, SUM, 0, 2, 0, 1, pooled(s, DZ, 4, 1));
     ADD(i, OP("elu", PG_FORM_VALUE), E, D, NO, NO, NO, HIDDEN, ONE);
-    ADD(&s->outputs, PG_MOVE_OUTPUT, LOSS, 1, 0, 0, 0, PG_MOVE_OUTPUT, E, HIDDEN, 1, 1, 0, PG_MOVE_OUTPUT, DOT, 1, 1, 0, 0);
+    ADD(&s->outputs, PG_MOVE_OUTPUT, LOSS, 1, 0, 0, 0, PG_MOVE_OUTPUT, E, HIDDEN, 1, 1, 0);
+    ADD(&s->outputs, PG_MOVE_OUTPUT, DOT, 1, 1, 0, 0);
     ADD(t, PG_PROGRAM_MAGIC, PG_PROGRAM_VERSION, PARAMETERS, 0, 1, 1, 1, 2, 1, 1, 0, 0);
     ADD(t, NIN, HIDDEN, 1, 1 + HIDDEN);
     add_stage(t, s);
@@ -162,7 +164,8 @@ static data *data_for(const uint32_t *words, size_t samples, int wild, uint64_t 
     for (size_t i = 0; i < d->index_count; i++) {
         d->indices[i] = check_memory(rows, sizeof **d->indices);
         for (size_t k = 0; k < rows; k++)
-            d->indices[i][k] = (int64_t)check_below(&random, (size_t)bounds[i] + (wild && check_below(&random, 50) == 0) + !bounds[i]);
+            d->indices[i][k] =
+                (int64_t)check_below(&random, (size_t)bounds[i] + (wild && check_below(&random, 50) == 0) + !bounds[i]);
     }
     for (size_t i = 0; i < samples; i++) d->order[i] = (int64_t)check_below(&random, rows);
     if (wild && samples && check_below(&random, 4) == 0) d->order[check_below(&random, samples)] = (int64_t)rows;
@@ -229,7 +232,8 @@ static void check_same_results(const data *x, const data *y, size_t columns) {
     size_t wrong = 0;
     for (size_t i = 0; i < x->parameters; i++)
         wrong += !check_same_bits(x->call.gradient[i], y->call.gradient[i]);
-    for (size_t i = 0; i < x->call.samples * columns; i++) wrong += !check_same_bits(x->outputs[0][i], y->outputs[0][i]);
+    for (size_t i = 0; i < x->call.samples * columns; i++)
+        wrong += !check_same_bits(x->outputs[0][i], y->outputs[0][i]);
     CHECK_INT(wrong, 0);
     CHECK_SAME(x->loss, y->loss);
 }
@@ -309,7 +313,8 @@ static int is_small(const text *t) {
         if (w[PG_HEADER + i] > 10000) return 0;
     for (size_t at = PG_HEADER + w[5] + w[6] + w[7], k = 0; k < w[8]; k++) {
         if (w[at] > 10000 || w[at + 1] > 100000) return 0;
-        at += PG_STAGE + PG_MOVE * (size_t)(w[at + 2] + w[at + 5]) + PG_INSTRUCTION * (size_t)(w[at + 3] + w[at + 4]) + w[at + 6];
+        at += PG_STAGE + PG_MOVE * (size_t)(w[at + 2] + w[at + 5]) +
+              PG_INSTRUCTION * (size_t)(w[at + 3] + w[at + 4]) + w[at + 6];
     }
     return 1;
 }
