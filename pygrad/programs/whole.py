@@ -176,7 +176,7 @@ def _known_before(final: Code, places: set[int]) -> list[int] | None:
 
 
 def _seeds(plan: _Plan, number: int, effects: list[int], final: Code) -> list[float | None] | None:
-    """Of each output the constant that its gradient is in every lane, None for one without; None if one is otherwise."""
+    """Of each output the constant that its gradient is in all lanes, None for one without; None if one is otherwise."""
     given: dict[int, list[int]] = {}
     for i in effects:
         if final.ops[i] != "accumulate":
