@@ -29,8 +29,9 @@
  *   PG_MOVE_ADD_G     G[pool[at + l]] += slot of lane l, from the first lane to the last      own lanes
  * Neighbouring PG_MOVE_ADD_Gs are done lane by lane: all of them for the first lane, then all for the second, ...
  *
- * An instruction (PG_INSTRUCTION words: op | form << 8, z, a, b, c, d, width, at) works on `width` neighbouring slots from
- * each of z, a, b, c, d. Forms:
+ * An instruction (PG_INSTRUCTION words: op | form << 8 | repeat << 16, z, a, b, c, d, width, at) works on `width`
+ * neighbouring slots from each of z, a, b, c, d. repeat, of the first three forms only: bit 0 if a is one slot, the same for
+ * all of z; bits 1, 2, 3 likewise for b, c, d. Forms:
  *   PG_FORM_VALUE     z <- the op's value of a (and b); for a constant op, `at` is the place of k in V
  *   PG_FORM_DX, _DY   z <- the op's derivative by its first or second operand: a = g, b = x, c = y, d = z
  *   PG_FORM_OTHER     op is one of pg_other:

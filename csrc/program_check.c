@@ -105,9 +105,14 @@ static pg_kind kind_of(int form, uint32_t op) {
 
 /* An operand of `width` slots beside those that are written. One that may be missing, and is, becomes another: its
  * number is not used. */
-static int operand(const checker *c, const pg_instruction *i, uint32_t *x, int may_miss) {
-    if (may_miss && *x == PG_NO_SLOT) *x = i->a;
-    return reads(c, *x, i->width) && disjoint(i->z, i->width, *x, i->width);
+static int operand(const checker *c, pg_instruction *i, uint32_t *x, int number, int may_miss) {
+    const uint32_t repeat = UINT32_C(1) << (16 + number);
+    if (may_miss && *x == PG_NO_SLOT) {
+        *x = i->a;
+        i->code = (i->code & ~repeat) | (i->code & UINT32_C(1) << 16) << number;
+    }
+    const uint64_t width = i->code & repeat ? 1 : i->width;
+    return reads(c, *x, width) && disjoint(i->z, i->width, *x, width);
 }
 
 static int check_formula(checker *c, pg_instruction *i, int form, uint32_t op) {
@@ -122,8 +127,8 @@ static int check_formula(checker *c, pg_instruction *i, int form, uint32_t op) {
     }
     if (kind != PG_KIND_CONSTANT) i->at = 0;
     c->stage->work += (double)i->width * (op <= PG_OP_MUL || op == PG_OP_RELU ? 1.0 : 4.0);
-    return operand(c, i, &i->a, 0) && operand(c, i, &i->b, form != PG_FORM_VALUE || kind != PG_KIND_BINARY) &&
-           operand(c, i, &i->c, 1) && operand(c, i, &i->d, 1) && writes(c, i->z, i->width);
+    return operand(c, i, &i->a, 0, 0) && operand(c, i, &i->b, 1, form != PG_FORM_VALUE || kind != PG_KIND_BINARY) &&
+           operand(c, i, &i->c, 2, 1) && operand(c, i, &i->d, 3, 1) && writes(c, i->z, i->width);
 }
 
 /* One slot from those that the pool lists. */
@@ -238,9 +243,9 @@ static int check_other(checker *c, const pg_instruction *i, uint32_t op) {
 }
 
 static int check_instruction(checker *c, pg_instruction *i) {
-    const uint32_t op = i->code & 0xff, form = i->code >> 8;
-    if (form == PG_FORM_OTHER) return check_other(c, i, op);
-    return form < PG_FORM_OTHER && check_formula(c, i, (int)form, op);
+    const uint32_t op = i->code & 0xff, form = i->code >> 8 & 0xff, repeat = i->code >> 16;
+    if (form == PG_FORM_OTHER) return repeat == 0 && check_other(c, i, op);
+    return form < PG_FORM_OTHER && repeat < 16 && check_formula(c, i, (int)form, op);
 }
 
 /* ---- moves ---- */

@@ -97,13 +97,22 @@ static void other(const run *r, const pg_stage *stage, const block *b, const pg_
     }
 }
 
+/* Slot by slot: an operand that is repeated stays where it is. */
+static void run_repeated(pg_elementwise *formula, double *slots, size_t lanes, const pg_instruction *i, double k) {
+    const size_t a = i->code >> 16 & 1 ? 0 : lanes, b = i->code >> 17 & 1 ? 0 : lanes;
+    const size_t c = i->code >> 18 & 1 ? 0 : lanes, d = i->code >> 19 & 1 ? 0 : lanes;
+    for (size_t j = 0; j < i->width; j++)
+        formula(slots + (i->z + j) * lanes, slots + i->a * lanes + j * a, slots + i->b * lanes + j * b,
+                slots + i->c * lanes + j * c, slots + i->d * lanes + j * d, k, lanes);
+}
+
 static void run_instructions(const run *r, const pg_stage *stage, const block *b, const pg_instruction *i, size_t n) {
     const pg_formulas *formulas = r->formulas;
     const double *v = r->space->v.at;
     double *slots = b->slots;
     const size_t lanes = b->lanes;
     for (const pg_instruction *end = i + n; i < end; i++) {
-        const uint32_t op = i->code & 0xff, form = i->code >> 8;
+        const uint32_t op = i->code & 0xff, form = i->code >> 8 & 0xff;
         if (form == PG_FORM_OTHER) {
             other(r, stage, b, i);
             continue;
@@ -111,6 +120,10 @@ static void run_instructions(const run *r, const pg_stage *stage, const block *b
         pg_elementwise *formula = form == PG_FORM_VALUE ? formulas->value[op]
                                   : form == PG_FORM_DX  ? formulas->dx[op]
                                                         : formulas->dy[op];
+        if (i->code >> 16) {
+            run_repeated(formula, slots, lanes, i, v[i->at]);
+            continue;
+        }
         /* ops without a constant have at = 0: some number, or none */
         formula(slots + i->z * lanes, slots + i->a * lanes, slots + i->b * lanes, slots + i->c * lanes,
                 slots + i->d * lanes, v[i->at], i->width * lanes);

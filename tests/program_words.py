@@ -172,7 +172,7 @@ class Machine:
         block = np.zeros((slots, n))
         for move in inputs:
             self._input(block, own, move)
-        sinks = [w for w in instructions if w[0] >> 8 == OTHER and w[0] & 255 in (OUTER, ACCUMULATE)]
+        sinks = [w for w in instructions if w[0] >> 8 & 255 == OTHER and w[0] & 255 in (OUTER, ACCUMULATE)]
         for words in instructions:
             if words not in sinks:
                 self._instruction(block, words)
@@ -210,13 +210,14 @@ class Machine:
 
     def _instruction(self, block: Array, words: list[int]) -> None:
         code, z, a, b, c, d, width, at = words
-        form, code = code >> 8, code & 255
+        repeat, form, code = code >> 16, code >> 8 & 255, code & 255
         if form == OTHER:
             block[z : z + width] = self._other(block, words)
             return
         k = self.v[at] if OP_NAMES[code] in OPS and OPS[OP_NAMES[code]].kind == "constant" else 0.0
         for i in range(width):
-            operands = [block[x + i] if x != NO_SLOT else block[a + i] for x in (a, b, c, d)]
+            steps = [0 if repeat >> j & 1 else i for j in range(4)]
+            operands = [block[x + s if x != NO_SLOT else a + steps[0]] for x, s in zip((a, b, c, d), steps)]
             block[z + i] = formula(form, code, *operands, k)
 
     def _other(self, block: Array, words: list[int]) -> Any:

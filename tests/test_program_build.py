@@ -125,6 +125,17 @@ def test_the_gradient_of_a_network_is_layers_again():
     ])  # fmt: skip
 
 
+def test_a_softmax_has_one_instruction_for_all_classes():
+    model = nn.MLP(3, [5])
+    code = record(lambda x, y: pygrad.losses.cross_entropy(model(x), y), [(3,), ()]).code
+    wanted = {i: k for i, (op, k) in enumerate(zip(code.ops, code.ks)) if op == "parameter"}
+    outputs, code.outputs = code.outputs, []
+    differentiate(code, {outputs[0]: code.add("seed")}, wanted)
+    assert [kind for kind in kinds(code) if kind.endswith(" 5")] == [
+        "dense 5", "dpick 5", "d0:logsumexp 5", "add 5", "outer 5", "accumulate 5",
+    ]  # fmt: skip
+
+
 def test_a_weight_used_twice_in_a_layer_has_two_outer_products():
     w, v = pygrad.Value(2.0), pygrad.Value(3.0)
     code = record(lambda x: [w * x[0] + v * x[1], v * x[0] + w * x[1]], [(2,)]).code

@@ -293,6 +293,35 @@ def test_every_op(name: str) -> None:
         check(program, np.zeros(0), samples, arguments=[random.uniform(0.1, 2.0, size=(samples, 3 * width))])
 
 
+@pytest.mark.parametrize("repeat", range(16))
+def test_an_operand_may_be_one_slot_for_all(repeat: int) -> None:
+    """A derivative with some of its operands repeated, another without its y."""
+    s, width = Stage(), 3
+    slots = s.load(w.ARGUMENT, s.new(4 * width), 4 * width)
+    g, x, y, z = range(slots, slots + 4 * width, width)
+    results = [s.derivative("pow", g, x, z, y, width=width), s.derivative("tanh", g, x, z, width=width)]
+    for words in s.instructions:
+        words[0] |= repeat << 16
+    for i, slot in enumerate(results):
+        s.store(w.OUTPUT, slot, width, at=i * width)
+    program = assemble(0, [s], arguments=[4 * width], outputs=[2 * width])
+    for samples in (1, 20):
+        numbers = np.random.default_rng(repeat).uniform(0.1, 2.0, size=(samples, 4 * width))
+        check(program, np.zeros(0), samples, arguments=[numbers])
+
+
+def test_repeats_are_of_formulas_only() -> None:
+    s = Stage()
+    x = s.load(w.ARGUMENT, s.new())
+    s.store(w.OUTPUT, s.value("exp", x))
+    for code in (1 << 20, 16 << 16):
+        words = list(s.instructions[-1])
+        s.instructions[-1][0] |= code
+        with pytest.raises(ValueError, match=r".*"):
+            Program(*assemble(0, [s], arguments=[1], outputs=[1]))
+        s.instructions[-1][:] = words
+
+
 def test_operands_that_a_derivative_does_not_use_may_be_missing() -> None:
     s = Stage()
     x = s.load(w.ARGUMENT, s.new(2), 2)

@@ -5,8 +5,9 @@ product, and the same op on neighbours (the activations of a layer) one instruct
 Nothing is computed differently; only what runs together is decided here. Slots are given out in slots.py.
 
 A value has a coordinate in its bundle, and stands in the bundle's slots by ascending coordinate. Two instructions go
-together if their operands have coordinates one apart in each of their bundles, all in the same direction: so reverse
-sweeps, which visit a layer from its last neuron to the first, meet the bundles of the forward sweep.
+together if their operands are the same, or have coordinates one apart in each of their bundles, all in the same
+direction: so reverse sweeps, which visit a layer from its last neuron to the first, meet the bundles of the forward
+sweep.
 """
 
 from __future__ import annotations
@@ -28,16 +29,17 @@ class Bundle:
     kind: 'load' (inputs, seeds), 'map' (an elementwise op), 'dense', 'outer', 'accumulate', 'sum', 'dot',
     'logsumexp', 'pick', 'dpick'; and from slots.py 'fill' and 'copy'. members: what is computed, in slot order; None
     where nothing asks for it. operands: the runs it reads. rows: of a dense bundle (start or None, weights), of an
-    outer product the places in G, of accumulates their places. last: the last of its instructions in the code. slot,
+    outer product the places in G, of accumulates their places. repeat: bit j: operand j is one value for all members. last: the last of its instructions in the code. slot,
     end: set by slots.py.
     """
 
-    __slots__ = ("end", "k", "kind", "last", "members", "op", "operands", "place", "rows", "slot", "step")
+    __slots__ = ("end", "k", "kind", "last", "members", "op", "operands", "place", "repeat", "rows", "slot", "step")
 
     def __init__(self, kind: str, op: str, k: Any, members: list[Any], operands: Any = (), rows: Any = ()) -> None:
         self.kind, self.op, self.k = kind, op, k
         self.members, self.operands, self.rows = members, operands, rows
         self.last = 0
+        self.repeat = 0
         self.step = 0  # while it is open: the direction of its coordinates, 0 before its second instruction
         self.place = -1  # while a dense bundle is open: of its first weight, in V
         self.slot = self.end = -1
@@ -95,18 +97,23 @@ class _Joiner:
         mine.members.append(i)
 
     def is_next(self, number: int, args: tuple[int, ...]) -> bool:
-        """Whether an instruction on these operands continues the bundle; sets the direction with its second one."""
+        """Whether an instruction on these operands continues the bundle; its second one sets direction and repeats."""
         mine = self.opened[number]
         step, coordinate, owner = mine.step, self.coordinate, self.owner
-        for before, x in zip(self.code.args[mine.members[-1]], args):
+        repeat = 0
+        for j, (before, x) in enumerate(zip(self.code.args[mine.members[-1]], args)):
             if owner[x] < 0:
+                continue
+            if x == before:
+                repeat |= 1 << j
                 continue
             here = coordinate[x] - coordinate[before]
             if here not in (1, -1) or (step and here != step):
                 return False
             step = here
-        mine.step = step or 1
-        return True
+        if len(mine.members) == 1:
+            mine.step, mine.repeat = step or 1, repeat
+        return repeat == mine.repeat
 
     # ---- by op ----
 
@@ -176,7 +183,8 @@ class _Joiner:
         args, place = self.code.args[i], self.code.ks[i]
         key = ("accumulate", self.owner[args[0]])
         number = self.by_key.get(key)
-        if number is not None and place not in self.targets[number] and self.is_next(number, args):
+        again = number is not None and args == self.code.args[self.opened[number].members[-1]]
+        if number is not None and not again and place not in self.targets[number] and self.is_next(number, args):
             self.follow(number, i)
         else:
             number = self.by_key[key] = self.begin("accumulate", i)
@@ -212,7 +220,8 @@ class _Joiner:
                 if len(instructions) == 1:
                     mine.operands = [(x,) for x in all_args[instructions[0]]]
                 else:
-                    mine.operands = list(zip(*[all_args[i] for i in instructions]))
+                    runs = zip(*[all_args[i] for i in instructions])
+                    mine.operands = [run[:1] if mine.repeat >> j & 1 else run for j, run in enumerate(runs)]
             elif kind == "outer":
                 made += self.outer_products(mine)
                 continue

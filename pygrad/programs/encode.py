@@ -214,10 +214,12 @@ class _StageWriter:
         k = 0 if bundle.k is None else self.constants.place(bundle.k)
         form, _, name = bundle.op.rpartition(":")
         code = OPS[name] | (DX if form == "d0" else DY if form else VALUE)
+        repeat = bundle.repeat
         if form and len(slots) == 3:  # g, x, z
             slots.insert(2, 0)
+            repeat = repeat & 3 | (repeat & 4) << 1
         a, b, c, d = slots + [0] * (4 - len(slots))
-        self.emit(code, bundle.slot, a, b, c, d, len(bundle.members), k)
+        self.emit(code | repeat << 16, bundle.slot, a, b, c, d, len(bundle.members), k)
 
     def terms(self, bundle: Bundle, operands: list[Place]) -> None:
         """A sum, or logsumexp."""
