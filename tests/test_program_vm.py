@@ -312,14 +312,18 @@ def test_an_operand_may_be_one_slot_for_all(repeat: int) -> None:
 
 def test_repeats_are_of_formulas_only() -> None:
     s = Stage()
-    x = s.load(w.ARGUMENT, s.new())
-    s.store(w.OUTPUT, s.value("exp", x))
-    for code in (1 << 20, 16 << 16):
-        words = list(s.instructions[-1])
-        s.instructions[-1][0] |= code
-        with pytest.raises(ValueError, match=r".*"):
-            Program(*assemble(0, [s], arguments=[1], outputs=[1]))
-        s.instructions[-1][:] = words
+    x = s.load(w.ARGUMENT, s.new(2), 2)
+    s.store(w.OUTPUT, s.value("exp", x, width=2), 2)
+    s.store(w.OUTPUT, s.do(w.COPY, w.OTHER, a=x, width=2), 2, at=2)
+    for words, code, status in (
+        (s.instructions[0], 1 << 16, lib.PG_OK),
+        (s.instructions[0], 1 << 20, lib.PG_ERR_PROGRAM),
+        (s.instructions[1], 1 << 16, lib.PG_ERR_PROGRAM),
+    ):
+        kept = words[0]
+        words[0] |= code
+        assert status_of(*assemble(0, [s], arguments=[2], outputs=[4])) == status
+        words[0] = kept
 
 
 def test_operands_that_a_derivative_does_not_use_may_be_missing() -> None:

@@ -29,8 +29,8 @@ class Bundle:
     kind: 'load' (inputs, seeds), 'map' (an elementwise op), 'dense', 'outer', 'accumulate', 'sum', 'dot',
     'logsumexp', 'pick', 'dpick'; and from slots.py 'fill' and 'copy'. members: what is computed, in slot order; None
     where nothing asks for it. operands: the runs it reads. rows: of a dense bundle (start or None, weights), of an
-    outer product the places in G, of accumulates their places. repeat: bit j: operand j is one value for all members. last: the last of its instructions in the code. slot,
-    end: set by slots.py.
+    outer product the places in G, of accumulates their places. repeat: bit j: operand j is one value for all members.
+    last: the last of its instructions in the code. slot, end: set by slots.py.
     """
 
     __slots__ = ("end", "k", "kind", "last", "members", "op", "operands", "place", "repeat", "rows", "slot", "step")
