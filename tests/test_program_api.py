@@ -264,10 +264,21 @@ def test_print_shows_the_instructions(case):
     assert "x: (N, 2), y: (N,)" in text
     assert "tanh" in text
     assert "a*x[0]" in text
-    rows = case.compiled.program.stats()
+
+
+def test_stats_tell_what_each_pass_did(case):
+    case.compiled.record(case.X, case.y)
+    stats = case.compiled.program.stats()
+    rows = stats["passes"]
     assert rows[0]["pass"] == "recorded"
-    assert all(row["instructions"] > 0 for row in (rows[0], rows[-1]))
-    assert rows[-1]["bytes"] > 0
+    assert rows[-1]["pass"] == "encoding"
+    assert all(row["instructions"] > 0 for row in rows)
+    assert stats["bytes"]["sample"] > 0
+    assert stats["bytes"]["shared"] >= 8 * case.compiled.program.parameter_count
+    assert stats["flops"] >= rows[-1]["flops"] > 0
+    assert stats["seconds"]["recording"] > 0
+    assert all(row["pass"] in str(stats) for row in rows)
+    assert sum(stats["instructions"].values()) < rows[0]["instructions"]
 
 
 # ---- a model ----

@@ -145,7 +145,7 @@ def program_stages(job: dict[str, Any]) -> dict[str, Any]:
     compile_: Any = pygrad.compile
     program = compile_(loss)
     program.value_and_grad(*net.data())
-    seconds = program.stats().get("seconds")
+    seconds = program.program.stats().get("seconds")
     return dict(seconds) if seconds else {"unable": "program.stats() gives no seconds"}
 
 

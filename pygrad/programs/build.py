@@ -8,11 +8,15 @@ samples ('hvp'). Knows neither C nor arrays of data.
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from . import per_sample
 from .code import Code
 from .encode import Encoded
 from .passes import add_negated, dead_code
-from .pipeline import Passes, Signature, first_passes
+from .pipeline import Pass, Passes, Signature, first_passes
 from .whole import build_whole
 
 BUILDERS = {
@@ -25,21 +29,41 @@ BUILDERS = {
 }
 
 
-def build(code: Code, signature: Signature, what: str, *, exact: bool = False) -> tuple[Encoded, Passes]:
-    """The program for what is asked, and the code after each pass.
+def build(code: Code, signature: Signature, what: str, *, exact: bool = False) -> tuple[Encoded, list[Pass]]:
+    """The program for what is asked, and what each pass did; the last, 'encoding', is what is not in the code.
 
-    Raises ValueError for what is not one of 'value', 'gradient', 'inputs', 'samples'.
+    Raises ValueError for any other `what` than those above.
     """
     if what not in BUILDERS:
         raise ValueError(f"what must be one of {', '.join(map(repr, BUILDERS))}, not {what!r}")
-    passes: Passes = [("recorded", code)]
+    passes = Passes()
+    passes.add("recorded", code)
+    with _without_collector():
+        encoded = _built(code, signature, what, exact, passes)
+    passes.add("encoding", passes.done[-1].code)
+    return encoded, passes.done
+
+
+def _built(code: Code, signature: Signature, what: str, exact: bool, passes: Passes) -> Encoded:
     if not signature.columns and what in ("value", "gradient"):
-        return build_whole(add_negated(dead_code(code)), signature, what, exact, passes), passes
+        return build_whole(add_negated(dead_code(code)), signature, what, exact, passes)
     code = per_sample.numbered_indices(code, signature)
     if what not in ("value", "jvp"):
         code = code.copy()
         code.outputs = code.outputs[:1]
     for name, apply in first_passes(exact):
         code = apply(code)
-        passes.append((name, code))
-    return BUILDERS[what](code, signature, passes), passes
+        passes.add(name, code)
+    return BUILDERS[what](code, signature, passes)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Passes make millions of small objects and no cycles: the cyclic collector would double their time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -10,6 +10,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any, overload
 
 import numpy as np
@@ -69,9 +70,13 @@ class CompiledFunction:
     def _recorded(self, shapes: tuple[Shape, ...]) -> Program:
         f = self.__wrapped__
         names = _argument_names(f, len(shapes))
+        start = perf_counter()
         recording = record(f, shapes, self._params, backend=self._backend)
+        seconds = perf_counter() - start
         name = getattr(f, "__qualname__", type(f).__name__)
-        return program_of(name, names, shapes, recording, exact=self._exact, threads=self._threads)
+        program = program_of(name, names, shapes, recording, exact=self._exact, threads=self._threads)
+        program.recording_seconds = seconds
+        return program
 
     @property
     def programs(self) -> tuple[Program, ...]:

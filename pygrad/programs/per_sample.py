@@ -32,15 +32,15 @@ def _inputs(signature: Signature) -> list[tuple[str, int, int]]:
 
 def _tidied(code: Code, passes: Passes, name: str) -> Code:
     code = tidied(code)
-    passes.append((name, code))
+    passes.add(name, code)
     return code
 
 
 def _hoisted(code: Code, signature: Signature, passes: Passes) -> tuple[Split, list[Stage]]:
     """The code in its two parts, and the stage of the first, if there is anything in it."""
     split = split_shared(code)
-    passes.append(("shared by all samples", split.shared))
-    passes.append(("of each sample", split.samples))
+    passes.add("shared by all samples", split.shared)
+    passes.add("of each sample", split.samples)
     if not split.shared.outputs:
         return split, []
     shared = tidied(split.shared)

@@ -7,6 +7,7 @@ those after it see plain data flow.
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter
 from typing import NamedTuple
 
 from .code import Code
@@ -42,8 +43,26 @@ class Signature(NamedTuple):
         return self.parameters if self.trained is None else self.trained
 
 
-Passes = list[tuple[str, Code]]
-"""The code after each pass."""
+class Pass(NamedTuple):
+    """What a pass made of the code, and the seconds it took."""
+
+    name: str
+    code: Code
+    seconds: float
+
+
+class Passes:
+    """The passes of a program in order; the time since the last one is each one's."""
+
+    def __init__(self) -> None:
+        self.done: list[Pass] = []
+        self._since = perf_counter()
+
+    def add(self, name: str, code: Code) -> None:
+        """Notes a pass that has just been done."""
+        now = perf_counter()
+        self.done.append(Pass(name, code, now - self._since))
+        self._since = now
 
 
 def first_passes(exact: bool) -> list[tuple[str, Callable[[Code], Code]]]:

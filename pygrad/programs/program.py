@@ -18,11 +18,12 @@ from . import arguments
 from .arguments import Layout, Shape
 from .build import build
 from .code import Code
-from .listing import counts, listing
+from .listing import listing
 from .minimise import Minimisation, Progress, minimise
 from .parameters import Source, as_vector
 from .pipeline import Signature
 from .run import Given, IndexOutOfRangeError, Machine
+from .stats import Stats, stats_of
 
 if TYPE_CHECKING:
     from ..optim import Optimizer
@@ -83,6 +84,7 @@ class Program:
         self.exact = exact
         self.threads = arguments.thread_count(threads)
         self._expected = _as_they_are(layout)
+        self.recording_seconds = 0.0  # of one that was recorded
         self._machines: dict[str, Machine] = {}
         self._making = threading.Lock()
 
@@ -118,18 +120,11 @@ class Program:
     def listing(self, question: str = "value", most: int | None = None) -> str:
         """The instructions for one of QUESTIONS, after all passes, as text; so many lines at most."""
         _, passes = build(self.code, self.signature, question, exact=self.exact)
-        return listing(passes[-1][1], self._names(), most)
+        return listing(passes[-1].code, self._names(), most)
 
-    def stats(self, question: str = "gradient") -> list[dict[str, Any]]:
-        """What each pass made of the program for one of QUESTIONS: a dict each, with 'pass', 'instructions' and
-        'flops' of one sample. The last also has 'bytes', of the values that are held at one time for one sample."""
-        encoded, passes = build(self.code, self.signature, question, exact=self.exact)
-        rows: list[dict[str, Any]] = []
-        for name, code in passes:
-            instructions, flops = counts(code)
-            rows.append({"pass": name, "instructions": sum(instructions.values()), "flops": flops})
-        rows[-1]["bytes"] = 8 * max(layout.slots for layout in encoded.layouts)
-        return rows
+    def stats(self, question: str = "gradient") -> Stats:
+        """What building the program for one of QUESTIONS did, and what a run of it costs; see Stats."""
+        return stats_of(*build(self.code, self.signature, question, exact=self.exact), self.recording_seconds)
 
     def _names(self) -> dict[tuple[str, int], str]:
         """What leaves are called in a listing."""

@@ -64,7 +64,7 @@ def _planned(code: Code, split: Split, signature: Signature, exact: bool, passes
         ]
         for name, apply in first_passes(exact):
             local = apply(local)
-            passes.append((f"part {number + 1}, {part.lanes} lanes: {name}", local))
+            passes.add(f"part {number + 1}, {part.lanes} lanes: {name}", local)
         rows = [row if row.dtype.kind == "f" else np.array([place[i] for i in row.tolist()]) for row in part.rows]
         plan.parts.append(Part(part.lanes, local, rows, part.outputs))
     if plan.parts and plan.parts[-1].lanes == 1:  # it gives the outputs itself
@@ -78,7 +78,7 @@ def _planned(code: Code, split: Split, signature: Signature, exact: bool, passes
     plan.final.outputs = [
         at[i] if i in at else _leaf(plan.final, code, i, place, signature.parameters) for i in split.outputs
     ]
-    passes.append(("the last part", plan.final))
+    passes.add("the last part", plan.final)
     return plan
 
 
@@ -134,13 +134,13 @@ def _with_gradient(plan: _Plan, signature: Signature, passes: Passes) -> list[St
         dropped = set(early)
         final.outputs = [i for i in final.outputs if i not in dropped]
         stages.append(_both(plan, number, signature, seeds, forward=True))
-        passes.append((f"part {number + 1}, differentiated", stages[-1].code))
+        passes.add(f"part {number + 1}, differentiated", stages[-1].code)
     final = tidied(final)
-    passes.append(("the last part, differentiated", final))
+    passes.add("the last part, differentiated", final)
     stages.append(_last(final, [1]))
     for number in reversed(backwards):
         stages.append(_both(plan, number, signature, None, forward=False))
-        passes.append((f"part {number + 1}, backwards", stages[-1].code))
+        passes.add(f"part {number + 1}, backwards", stages[-1].code)
     return stages
 
 
