@@ -157,6 +157,10 @@ class CompiledFunction:
         """See Program.minimize, which says what the options are."""
         return minimise(*self._found(arrays), **options)
 
+    def to_c(self, name: str | None = None) -> str:
+        """See Program.to_c. Of the program that was used last; raises as program."""
+        return self.program.to_c(name)
+
     # ---- as a method ----
 
     def __set_name__(self, owner: type, name: str) -> None:

@@ -173,6 +173,19 @@ class Program:
                 code.ops[i], code.ks[i] = "constant", float(numbers[k])
         return self._made(code, self.signature._replace(parameters=source.count), "gradient")
 
+    def to_c(self, name: str | None = None) -> str:
+        """One C99 file that computes what this program does, without pygrad, as text. It says itself how to use it.
+
+        NAME_value gives the outputs of one sample; NAME_gradient adds the gradient of one sample and gives the loss;
+        NAME_loss the mean loss of several samples with its gradient. The parameters' current data are in it as
+        NAME_parameters. name: what its names begin with; by default the function's. Numbers are those of exact=True.
+
+        Raises ValueError for a name that can't begin a name in C.
+        """
+        from .to_c import to_c
+
+        return to_c(self, name)
+
     def __reduce__(self) -> Any:
         """Pickles as arrays: with the parameters' numbers, without their Values. What is loaded is checked."""
         from .pickled import reduced
