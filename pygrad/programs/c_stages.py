@@ -32,12 +32,6 @@ def number(x: float) -> str:
     return repr(x) if x == int(x) and abs(x) < 1e6 else x.hex()
 
 
-def primary(x: float) -> str:
-    """The same, as an operand."""
-    text = number(x)
-    return f"({text})" if text.startswith("-") else text
-
-
 def added(base: int, text: str) -> str:
     """base + text as an index."""
     return f"{base} + {text}" if base else text
@@ -150,15 +144,16 @@ class StageText:
             return f"v[{self.sum_of(rows, cols, words.parameters, r, j)}]"
         if least >= end:
             if least == most:
-                return primary(words.constants[least - end])
+                return number(words.constants[least - end])
             return f"{self.tables.doubles(words.constants)}[{self.sum_of(rows, cols, end, r, j)}]"
         self.functions.text.setdefault(
             name := f"{self.tables.prefix}_shared",
             f"static double {name}(const double *parameters, size_t n, const double *v, size_t m, const double *constants,"
             f" size_t i) {{\n    return i < n ? parameters[i] : i < n + m ? v[i - n] : constants[i - n - m];\n}}",
         )
-        constants = self.tables.doubles(words.constants) if words.constants else "NULL"
-        v = "v" if words.computed else "NULL"
+        places = {row + col for row in rows for col in cols}
+        v = "v" if any(words.parameters <= at < end for at in places) else "NULL"
+        constants = self.tables.doubles(words.constants) if max(places) >= end else "NULL"
         place = self.sum_of(rows, cols, 0, r, j)
         return f"{name}(parameters, {words.parameters}, {v}, {words.computed}, {constants}, {place})"
 

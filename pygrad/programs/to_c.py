@@ -139,7 +139,7 @@ class _File:
                 bounds = "; ".join(
                     f"0 <= {of_classes}{f'[{c.column}]' if shape else ''} < {c.bound}" for c in classes
                 )
-                self._note(of_classes, name, shape, width, f"{bounds}, else the results are NaN")
+                self._note(of_classes, name, shape, width, f"{bounds}. Else what depends on it is NaN, and a gradient is of no use")
             by_argument.append(of_classes)
         self.classes = [
             by_argument[c.argument] + (f"[{c.column}]" if layout.shapes[c.argument] else "") for c in layout.classes
@@ -147,7 +147,7 @@ class _File:
 
     def _note(self, c_name: str, name: str, shape: tuple[int, ...], width: int, classes: str) -> None:
         kind = "integer" if classes else "number"
-        text = f"{c_name}: {width} {kind}s" if shape else f"{c_name}: one {kind}"
+        text = f"{c_name}: {_counted(width, kind)}" if shape else f"{c_name}: the {kind} itself"
         if len(shape) > 1:
             text += f", {' x '.join(map(str, shape))} in row-major order"
         if c_name != name:
@@ -290,36 +290,39 @@ class _File:
         p, count, shapes = self.prefix, self.program.source.count, self.program.outputs.shapes
         sizes = [int(np.prod(shape)) for shape in shapes]
         several = "" if len(sizes) == 1 else f": those of {len(sizes)} outputs ({', '.join(map(str, sizes))}), one after the other"
+        names = "".join(f", {a.name}" for a in self.arguments)
         lines = [
             f"{said(self.program.name)} in C99. Made by pygrad {__version__} (Program.to_c).", "",
-            *(line.rstrip(";") for line in self.declarations if "(" in line), "",
-            f"{p}_value: outputs of one sample, {self.outputs} numbers{several}.",
+            f"{p}_value(parameters{names}, outputs): outputs of one sample, {_counted(self.outputs, 'number')}{several}.",
         ]  # fmt: skip
         if self.has_loss:
             lines.append(
-                f"{p}_gradient: adds the gradient of {'one sample' if self.arguments else 'the function'} to "
-                f"gradient, and gives the loss{' (the first output)' if len(sizes) > 1 else ''}. Set gradient to zeros first."
+                f"{p}_gradient(parameters{names}, gradient): adds the gradient of one sample's loss to gradient, which is "
+                f"zeros at first, and gives the loss{' (the first output)' if len(sizes) > 1 else ''}."
             )
             if self.arguments:
                 lines.append(
-                    f"{p}_loss: the mean loss of n samples, and its gradient, which replaces what is in gradient. Sums go "
-                    f"from the first sample to the last. Of the arguments it takes n of each, one sample after the other."
+                    f"{p}_loss(parameters, n{names}, gradient): the mean loss of n samples, and its gradient, which replaces "
+                    f"what is in gradient. Of each argument it takes n, one sample after the other. Sums go from the "
+                    f"first sample to the last. Of no samples the mean is NaN, and the gradient zeros."
                 )
         else:
             lines.append("There is no gradient: the first output is not one number.")
-        lines += ["", f"parameters: {self.parameters} numbers, as {p}_parameters has them from when this was made."]
+        lines += ["", f"parameters: {_counted(self.parameters, 'number')}{f', as {p}_parameters has them from when this was made' if self.parameters else ''}."]
         if count != self.parameters:
             lines.append(f"The first {count} are those of the gradient; the others are read only.")
         lines += [
-            f"gradient: {count} numbers, by each parameter, in their order.", *self.notes,
+            *([f"gradient: {_counted(count, 'number')}, one a parameter, in their order."] if self.has_loss else []),
+            *self.notes,
             *self._labels(), "",
-            f"Nothing is allocated, and nothing but these arrays is written. Working memory: {self.bytes} bytes of stack.",
-            f"With -D{p}_STORAGE=static it is static: then only one thread may call at a time.", "",
+            f"Nothing is allocated, and nothing but outputs and gradient is written; they overlap none of the others. Working "
+            f"memory: {self.bytes} bytes of stack. With -D{p}_STORAGE=static it is static: then only one thread may call at a "
+            f"time.", "",
             f"For the declarations alone, as in a header: #define {p}_DECLARATIONS, then #include this file.", "",
-            "The numbers are those of pygrad, to the last bit, if the C library is the same, double is evaluated as such and",
-            "the compiler leaves formulas as they are: cc -std=c99 -O2 -ffp-contract=off -fno-builtin. (Without -fno-builtin",
-            "compilers replace calls: pow(x, 2.0) by x * x, which is faster, and may differ in the last bit.) Never use",
-            "-ffast-math: the functions rely on NaN and infinities. Link with -lm.",
+            "A sample's numbers are those of pygrad's exact=True, to the last bit, if the C library is the same and the compiler "
+            "leaves formulas as they are: cc -std=c99 -O2 -ffp-contract=off -fno-builtin, and -lm to link. (Without -fno-builtin "
+            "compilers replace calls: pow(x, 2.0) by x * x, which is faster, and may differ in the last bit.) Not with "
+            "-ffast-math: the functions rely on NaN and infinities.",
         ]  # fmt: skip
         return ["/*", *(f" * {line}".rstrip() for text in lines for line in _lines(text)), " */"]
 
@@ -327,6 +330,10 @@ class _File:
         """The labels of the parameters that have one, if these are few."""
         labels = [(i, v.label) for i, v in enumerate(self.program.source.values) if v.label]
         return [f"parameters[{i}]: {said(label)}" for i, label in labels] if len(labels) <= _LABELS else []
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _lines(text: str, width: int = 116) -> list[str]:
