@@ -1,7 +1,7 @@
 """The formulas of the op table as C text: those of csrc/ops.h, for programs that are written out as C.
 
-x and y are operands, k the constant of an op that has one, z the result, g its derivative. A test compares the texts with
-csrc/ops.h; whoever changes a formula there changes it here. Knows nothing of programs.
+x and y are operands, k the constant of an op that has one, z the result, g its derivative. A test compares the texts
+with csrc/ops.h; whoever changes a formula there changes it here. Knows nothing of programs.
 """
 
 from __future__ import annotations

@@ -94,14 +94,20 @@ def wrapped(items: Sequence[str], width: int = 116) -> str:
 class StageText:
     """The statements of one stage: `once`, before its lanes, and `each` of a lane.
 
-    arguments, classes: what the float arguments and the class arguments are; an argument that is one number by its name,
-    another with its position in brackets. gives_loss: the program's only output is the loss. tables, functions: what the file has besides.
+    tables, functions: those of the file. arguments: of each float argument its name, and whether it is one number and
+    no array. classes: of each class argument the expression that is it. gives_loss: the only output is the loss.
     """
 
     def __init__(
-        self, words: Words, stage: StageWords, tables: Tables, functions: Functions, arguments: Sequence[tuple[str, bool]],
-        classes: Sequence[str], gives_loss: bool,
-    ) -> None:  # fmt: skip
+        self,
+        words: Words,
+        stage: StageWords,
+        tables: Tables,
+        functions: Functions,
+        arguments: Sequence[tuple[str, bool]],
+        classes: Sequence[str],
+        gives_loss: bool,
+    ) -> None:
         self.words, self.stage, self.tables, self.functions = words, stage, tables, functions
         self.arguments, self.classes, self.gives_loss = arguments, classes, gives_loss
         self.lines: list[str] = []
@@ -148,8 +154,9 @@ class StageText:
             return f"{self.tables.doubles(words.constants)}[{self.sum_of(rows, cols, end, r, j)}]"
         self.functions.text.setdefault(
             name := f"{self.tables.prefix}_shared",
-            f"static double {name}(const double *parameters, size_t n, const double *v, size_t m, const double *constants,"
-            f" size_t i) {{\n    return i < n ? parameters[i] : i < n + m ? v[i - n] : constants[i - n - m];\n}}",
+            f"static double {name}(const double *parameters, size_t n, const double *v, size_t m, "
+            f"const double *constants, size_t i) {{\n"
+            f"    return i < n ? parameters[i] : i < n + m ? v[i - n] : constants[i - n - m];\n}}",
         )
         places = {row + col for row in rows for col in cols}
         v = "v" if any(words.parameters <= at < end for at in places) else "NULL"

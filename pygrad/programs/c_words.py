@@ -36,8 +36,8 @@ class Words:
 
 def read(encoded: Encoded) -> Words:
     """The program in its parts."""
-    words = encoded.words.tolist()
-    numbers = encoded.constants.tolist()
+    words: list[int] = encoded.words.tolist()
+    numbers: list[float] = encoded.constants.tolist()
     at = 12
     _, _, parameters, computed, constants, arguments, indices, groups, stages, loss = words[:10]
 
@@ -54,11 +54,7 @@ def read(encoded: Encoded) -> Words:
     behind = constants
     for _ in range(stages):
         lanes, slots, inputs, prologue, instructions, outputs, pool, rows, _ = take(9)
-        program.stages.append(
-            StageWords(
-                lanes, slots, take_each(inputs, 6), take_each(prologue, 8), take_each(instructions, 8),
-                take_each(outputs, 6), take(pool), numbers[behind : behind + rows],
-            )  # fmt: skip
-        )
+        parts = take_each(inputs, 6), take_each(prologue, 8), take_each(instructions, 8), take_each(outputs, 6)
+        program.stages.append(StageWords(lanes, slots, *parts, take(pool), numbers[behind : behind + rows]))
         behind += rows
     return program

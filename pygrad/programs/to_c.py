@@ -22,19 +22,38 @@ if TYPE_CHECKING:
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z", re.ASCII)
 _TAKEN = frozenset(
-    """
-    auto bool break case catch char class complex const constexpr continue default delete do double else enum extern false
-    far float for friend goto if imaginary inline int interrupt long namespace near new nullptr operator private
-    protected public register restrict return short signed sizeof static struct switch template this throw true try
-    typedef typename typeof union unsigned using virtual void volatile wchar_t while asm linux unix errno
-    NULL NAN INFINITY HUGE_VAL I PI EOF FP_NAN FP_INFINITE FP_ZERO FP_NORMAL FP_SUBNORMAL FP_FAST_FMA M_PI M_E
-    size_t ptrdiff_t int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t uint64_t
-    acos asin atan atan2 ceil cos cosh erf erfc exp exp2 expm1 fabs fdim floor fma fmax fmin fmod frexp hypot isfinite isinf
-    isnan isnormal ldexp log log10 log1p log2 modf pow round signbit sin sinh sqrt tan tanh tgamma trunc
-    parameters gradient outputs seed loss total samples s v g t m i j l k n
-    """.split()
+    re.findall(
+        r"\w+",
+        """
+        auto bool break case catch char class complex const constexpr continue default delete do double else enum extern
+        false far float for friend goto if imaginary inline int interrupt long namespace near new nullptr operator
+        private protected public register restrict return short signed sizeof static struct switch template this throw
+        true try typedef typename typeof union unsigned using virtual void volatile wchar_t while asm linux unix errno
+        NULL NAN INFINITY HUGE_VAL I PI EOF FP_NAN FP_INFINITE FP_ZERO FP_NORMAL FP_SUBNORMAL FP_FAST_FMA M_PI M_E
+        size_t ptrdiff_t int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t uint64_t
+        acos asin atan atan2 ceil cos cosh erf erfc exp exp2 expm1 fabs fdim floor fma fmax fmin fmod frexp hypot
+        isfinite isinf isnan isnormal ldexp log log10 log1p log2 modf pow round signbit sin sinh sqrt tan tanh tgamma
+        trunc parameters gradient outputs seed loss total samples s v g t m i j l k n
+        """,
+    )
 )
 """Names that arguments do not keep: those of C and C++, of what the file includes, and of its own."""
+_ELSE = ". Else what depends on it is NaN, and a gradient is of no use"
+_USE = (
+    "",
+    "Nothing is allocated, and nothing but outputs and gradient is written; they overlap none of the others. Working "
+    "memory: {bytes} bytes of stack. With -D{p}_STORAGE=static it is static: then only one thread may call at a time.",
+    "",
+    "For the declarations alone, as in a header: #define {p}_DECLARATIONS, then #include this file.",
+    "",
+    "Numbers are those of pygrad's exact=True to the last bit, if the C library is the same, arithmetic is in double "
+    "precision and the compiler leaves formulas as they are: cc -std=c99 -O2 -ffp-contract=off -fno-builtin, and -lm "
+    "to link. (Without -fno-builtin compilers replace calls: pow(x, 2.0) by x * x, which is faster, and may differ in the "
+    "last bit.) Only the gradients of several samples are added in another order, where a sample uses a parameter in "
+    "several places, or there are 1024 samples or more. Not with -ffast-math: the functions rely on NaN and "
+    "infinities.",
+)
+"""The end of the comment that a file begins with."""
 _LABELS = 100
 """Labelled parameters that a file lists; of more it lists none."""
 _PARAMETERS, _GRADIENT = "const double *restrict parameters", "double *restrict gradient"
@@ -139,7 +158,7 @@ class _File:
                 bounds = "; ".join(
                     f"0 <= {of_classes}{f'[{c.column}]' if shape else ''} < {c.bound}" for c in classes
                 )
-                self._note(of_classes, name, shape, width, f"{bounds}. Else what depends on it is NaN, and a gradient is of no use")
+                self._note(of_classes, name, shape, width, f"{bounds}{_ELSE}")
             by_argument.append(of_classes)
         self.classes = [
             by_argument[c.argument] + (f"[{c.column}]" if layout.shapes[c.argument] else "") for c in layout.classes
@@ -166,11 +185,12 @@ class _File:
         return "\n".join(
             [
                 *self._header(), "#include <math.h>", "#include <stddef.h>", "#include <stdint.h>", "",
-                f"#ifndef {guard}", f"#define {guard}", "",
+                f"#ifndef {guard}", f"#define {guard}", "", "#ifdef __cplusplus", 'extern "C" {', "#endif", "",
                 f"#define {self.prefix}_PARAMETERS {self.parameters}",
                 f"#define {self.prefix}_GRADIENT {self.program.source.count}",
                 f"#define {self.prefix}_OUTPUTS {self.outputs}", "",
-                *self.declarations, "", "#endif", "", f"#ifndef {self.prefix}_DECLARATIONS", "",
+                *self.declarations, "", "#ifdef __cplusplus", "}", "#endif", "", "#endif", "",
+                f"#ifndef {self.prefix}_DECLARATIONS", "",
                 "#if !defined(__GNUC__) || defined(__clang__)", "#pragma STDC FP_CONTRACT OFF", "#endif",
                 f"#ifndef {self.prefix}_STORAGE", f"#define {self.prefix}_STORAGE", "#endif", "",
                 *table, *static, "", *self.definitions, "#endif", "",
@@ -233,7 +253,7 @@ class _File:
     def _define(self, declared: str, lines: list[str], names: list[str]) -> None:
         """A public function; names: its arguments."""
         used = set(re.findall(r"\w+", "\n".join(lines)))
-        self.declarations.append(f"{declared};")
+        self.declarations.append(f"{declared.replace('restrict ', '')};")  # which C++ does not have
         unused = [f"(void){x};" for x in names if x not in used]
         self.definitions += [f"{declared} {{", *(f"    {x}" for x in [*unused, *lines]), "}", ""]
 
@@ -287,44 +307,43 @@ class _File:
         """What the file is, what its functions take and give, and how to compile it."""
         from .. import __version__
 
-        p, count, shapes = self.prefix, self.program.source.count, self.program.outputs.shapes
-        sizes = [int(np.prod(shape)) for shape in shapes]
-        several = "" if len(sizes) == 1 else f": those of {len(sizes)} outputs ({', '.join(map(str, sizes))}), one after the other"
+        p, count = self.prefix, self.program.source.count
+        sizes = [int(np.prod(shape)) for shape in self.program.outputs.shapes]
+        listed = ", ".join(map(str, sizes))
+        several = f": {len(sizes)} outputs, of {listed}, one after the other" if len(sizes) > 1 else ""
         names = "".join(f", {a.name}" for a in self.arguments)
+        now = f", as {p}_parameters has them from when this was made" if self.parameters else ""
         lines = [
-            f"{said(self.program.name)} in C99. Made by pygrad {__version__} (Program.to_c).", "",
-            f"{p}_value(parameters{names}, outputs): outputs of one sample, {_counted(self.outputs, 'number')}{several}.",
-        ]  # fmt: skip
-        if self.has_loss:
-            lines.append(
-                f"{p}_gradient(parameters{names}, gradient): adds the gradient of one sample's loss to gradient, which is "
-                f"zeros at first, and gives the loss{' (the first output)' if len(sizes) > 1 else ''}."
-            )
-            if self.arguments:
-                lines.append(
-                    f"{p}_loss(parameters, n{names}, gradient): the mean loss of n samples, and its gradient, which replaces "
-                    f"what is in gradient. Of each argument it takes n, one sample after the other. Sums go from the "
-                    f"first sample to the last. Of no samples the mean is NaN, and the gradient zeros."
-                )
-        else:
-            lines.append("There is no gradient: the first output is not one number.")
-        lines += ["", f"parameters: {_counted(self.parameters, 'number')}{f', as {p}_parameters has them from when this was made' if self.parameters else ''}."]
+            f"{said(self.program.name)} in C99. Made by pygrad {__version__} (Program.to_c).",
+            "",
+            f"{p}_value(parameters{names}, outputs): the outputs of one sample, {_counted(self.outputs, 'number')}"
+            f"{several}.",
+            *self._of_gradients(names, " (the first output)" if len(sizes) > 1 else ""),
+            "",
+            f"parameters: {_counted(self.parameters, 'number')}{now}.",
+        ]
         if count != self.parameters:
             lines.append(f"The first {count} are those of the gradient; the others are read only.")
-        lines += [
-            *([f"gradient: {_counted(count, 'number')}, one a parameter, in their order."] if self.has_loss else []),
-            *self.notes,
-            *self._labels(), "",
-            f"Nothing is allocated, and nothing but outputs and gradient is written; they overlap none of the others. Working "
-            f"memory: {self.bytes} bytes of stack. With -D{p}_STORAGE=static it is static: then only one thread may call at a "
-            f"time.", "",
-            f"For the declarations alone, as in a header: #define {p}_DECLARATIONS, then #include this file.", "",
-            "A sample's numbers are those of pygrad's exact=True, to the last bit, if the C library is the same and the compiler "
-            "leaves formulas as they are: cc -std=c99 -O2 -ffp-contract=off -fno-builtin, and -lm to link. (Without -fno-builtin "
-            "compilers replace calls: pow(x, 2.0) by x * x, which is faster, and may differ in the last bit.) Not with "
-            "-ffast-math: the functions rely on NaN and infinities.",
-        ]  # fmt: skip
+        if self.has_loss:
+            lines.append(f"gradient: {_counted(count, 'number')}, one a parameter, in their order.")
+        lines += [*self.notes, *self._labels(), *(line.format(p=p, bytes=self.bytes) for line in _USE)]
         return ["/*", *(f" * {line}".rstrip() for text in lines for line in _lines(text)), " */"]
+
+    def _of_gradients(self, names: str, first: str) -> list[str]:
+        p = self.prefix
+        if not self.has_loss:
+            return ["There is no gradient: the first output is not one number."]
+        lines = [
+            f"{p}_gradient(parameters{names}, gradient): adds the gradient of one sample's loss to gradient, which is "
+            f"zeros at first, and gives the loss{first}."
+        ]
+        if self.arguments:
+            lines.append(
+                f"{p}_loss(parameters, n{names}, gradient): the mean loss of n samples, and its gradient, which "
+                f"replaces what is in gradient. Of each argument it takes n, one sample after the other. Sums go from the first "
+                f"sample to the last. Of no samples the mean is NaN, and the gradient zeros."
+            )
+        return lines
 
     def _labels(self) -> list[str]:
         """The labels of the parameters that have one, if these are few."""
