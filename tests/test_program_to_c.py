@@ -99,24 +99,25 @@ def test_formulas_are_those_of_the_op_table():
 
 
 def _op_programs():
-    """A function for each op, of two parameters and two inputs."""
+    """A function for each op, of two parameters and two inputs; two for each op of many operands, few and more."""
     programs, functions = {}, {}
-    for name, op in OPS.items():
+    for name in [*OPS, "sum", "dot", "logsumexp", "sum_3", "dot_3", "logsumexp_3"]:
         a, b = Value(1.25), Value(-0.75)
 
-        def f(x, y, name=name, op=op, a=a, b=b):
+        def f(x, y, name=name, a=a, b=b):
             first, second = a * x, b + y
+            if (op := OPS.get(name)) is None:
+                kind, _, few = name.partition("_")
+                many = [first.tanh(), second.exp(), x * y, first, second, x.sin(), b * x, y.cos()][: 3 if few else 8]
+                if kind == "dot":
+                    return Value.dot(many, [v * second for v in many], first if few else None)
+                return getattr(Value, kind)(many)
             if op.kind == "unary":
                 return getattr(first, name)() * second
             if op.kind == "constant":
                 made = first**-1.5 if name == "pow_const" else getattr(first, name)(0.3)
                 return made * second
-            if op.kind == "binary":
-                return getattr(first, name)(second)
-            many = [first, second, a, x, b * b, y, first, second]
-            if name == "dot":
-                return Value.dot(many[:4], many[4:])
-            return getattr(Value, name)(many)
+            return getattr(first, name)(second)
 
         made = compiled(f, exact=True)
         functions[f"op_{name}"] = f
@@ -202,6 +203,44 @@ def test_softmax_cross_entropy_takes_classes_as_integers(networks):
     for wrong in (-1, 5, 2**40, -(2**63)):
         assert np.isnan(c.value("classes", X[0], wrong)).all()
         assert np.isnan(c.gradient("classes", X[0], wrong)[0])
+
+
+def test_classes_in_an_array_that_has_numbers_too(tmp_path):
+    a = Value(1.5)
+
+    def f(x, k):
+        return pick([x[0] * a, a, x[1].exp()], k[1]) * k[0] + pick([x[0], a], k[2])
+
+    X = np.random.default_rng(5).normal(size=(9, 2))
+    K = np.array([[float(i), i % 3, i % 2] for i in range(9)])
+    c = CFile({"both": compiled(f, exact=True).record(X, K)}, tmp_path)
+    program = c.programs["both"]
+    assert "0 <= k_class[1] < 3; 0 <= k_class[2] < 2" in program.to_c().replace("\n * ", " ")
+    classes = K.astype(np.int64)
+    for s in range(9):
+        same(c.value("both", X[s], K[s], classes[s]), program(X, K)[s])
+        loss, gradient = c.gradient("both", X[s], K[s], classes[s])
+        same(loss, program(X, K)[s])
+        same(gradient, program.sample_gradients(X, K)[s])
+    loss, gradient = c.loss("both", X, K, classes)
+    same(loss, program.value_and_grad(X, K)[0])
+    assert gradient == pytest.approx(program.value_and_grad(X, K)[1], rel=1e-12)
+
+
+def test_weights_that_a_sample_uses_twice(tmp_path):
+    w, v = Value(0.75), Value(-1.25)
+
+    def f(x):
+        h = (w * x[0] + v).tanh()
+        return (w * h + v * x[1]).tanh()
+
+    X = np.random.default_rng(6).normal(size=(40, 2))
+    c = CFile({"twice": compiled(f, exact=True).record(X)}, tmp_path)
+    check_samples(c, "twice", f, (X,), loop=False)
+    loss, gradient = c.loss("twice", X)
+    expected, expected_gradient = c.programs["twice"].value_and_grad(X)
+    same(loss, expected)
+    assert gradient == pytest.approx(expected_gradient, rel=1e-12)
 
 
 def test_a_gradient_is_added_to_what_is_there(networks):
@@ -350,7 +389,7 @@ def test_names_in_c(tmp_path):
 
     program = compiled(function).record(*([np.ones(1)] + [np.ones((1, 1))] + [np.ones(1)] * 4))
     text = program.to_c()
-    assert "(const double *parameters, double double_, const double *exp_, double argument2, double s_, double s__" in text
+    assert "double double_, const double *exp_, double argument2, double s_, double s__, double NULL_, " in text
     assert text.isascii()
     assert "#error" not in re.sub(r"/\*.*?\*/", "", text, flags=re.S)
     c = CFile({"f": program}, tmp_path)

@@ -48,8 +48,8 @@ _USE = (
     "",
     "Numbers are those of pygrad's exact=True to the last bit, if the C library is the same, arithmetic is in double "
     "precision and the compiler leaves formulas as they are: cc -std=c99 -O2 -ffp-contract=off -fno-builtin, and -lm "
-    "to link. (Without -fno-builtin compilers replace calls: pow(x, 2.0) by x * x, which is faster, and may differ in the "
-    "last bit.) Only the gradients of several samples are added in another order, where a sample uses a parameter in "
+    "to link. (Without -fno-builtin compilers replace calls: pow(x, 2.0) by x * x, which is faster, and may "
+    "differ in the last bit.) Only the gradients of several samples are added in another order, where a sample uses a parameter in "
     "several places, or there are 1024 samples or more. Not with -ffast-math: the functions rely on NaN and "
     "infinities.",
 )
@@ -340,8 +340,8 @@ class _File:
         if self.arguments:
             lines.append(
                 f"{p}_loss(parameters, n{names}, gradient): the mean loss of n samples, and its gradient, which "
-                f"replaces what is in gradient. Of each argument it takes n, one sample after the other. Sums go from the first "
-                f"sample to the last. Of no samples the mean is NaN, and the gradient zeros."
+                f"replaces what is in gradient. Of each argument it takes n, one sample after the other. Sums go from "
+                f"the first sample to the last. Of no samples the mean is NaN, and the gradient zeros."
             )
         return lines
 
