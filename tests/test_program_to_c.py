@@ -208,14 +208,14 @@ def test_softmax_cross_entropy_takes_classes_as_integers(networks):
 def test_classes_in_an_array_that_has_numbers_too(tmp_path):
     a = Value(1.5)
 
-    def f(x, k):
-        return pick([x[0] * a, a, x[1].exp()], k[1]) * k[0] + pick([x[0], a], k[2])
+    def f(x, q):
+        return pick([x[0] * a, a, x[1].exp()], q[1]) * q[0] + pick([x[0], a], q[2])
 
     X = np.random.default_rng(5).normal(size=(9, 2))
     K = np.array([[float(i), i % 3, i % 2] for i in range(9)])
     c = CFile({"both": compiled(f, exact=True).record(X, K)}, tmp_path)
     program = c.programs["both"]
-    assert "0 <= k_class[1] < 3; 0 <= k_class[2] < 2" in program.to_c().replace("\n * ", " ")
+    assert "0 <= q_class[1] < 3; 0 <= q_class[2] < 2" in program.to_c().replace("\n * ", " ")
     classes = K.astype(np.int64)
     for s in range(9):
         same(c.value("both", X[s], K[s], classes[s]), program(X, K)[s])

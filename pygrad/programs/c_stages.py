@@ -266,9 +266,7 @@ class StageText:
         if c <= _WRITTEN_OUT:
             self.say(f"s[{z}] = {' + '.join(f's[{i}]' for i in terms) or '0.0'};")
             return
-        self.say(
-            f"t = s[{terms[0]}];", f"{loop('i', c - 1)} t += {self.listed(terms[1:], 'i')};", f"s[{z}] = t;"
-        )
+        self.say(f"t = s[{terms[0]}];", f"{loop('i', c - 1)} t += {self.listed(terms[1:], 'i')};", f"s[{z}] = t;")
 
     def do_dot(self, z: int, a: int, b: int, c: int, d: int, width: int, at: int) -> None:
         w, x = self.stage.pool[at : at + 2 * c : 2], self.stage.pool[at + 1 : at + 2 * c : 2]

@@ -49,9 +49,9 @@ _USE = (
     "Numbers are those of pygrad's exact=True to the last bit, if the C library is the same, arithmetic is in double "
     "precision and the compiler leaves formulas as they are: cc -std=c99 -O2 -ffp-contract=off -fno-builtin, and -lm "
     "to link. (Without -fno-builtin compilers replace calls: pow(x, 2.0) by x * x, which is faster, and may "
-    "differ in the last bit.) Only the gradients of several samples are added in another order, where a sample uses a parameter in "
-    "several places, or there are 1024 samples or more. Not with -ffast-math: the functions rely on NaN and "
-    "infinities.",
+    "differ in the last bit.) Only the gradients of several samples are added in another order, where a sample uses a "
+    "parameter in several places, or there are 1024 samples or more. Not with -ffast-math: the functions rely on NaN "
+    "and infinities.",
 )
 """The end of the comment that a file begins with."""
 _LABELS = 100
@@ -155,9 +155,7 @@ class _File:
             if classes:
                 of_classes = unique(f"{c_name}_class", "") if in_numbers else c_name
                 self.arguments.append(_Argument(of_classes, width, not shape, "int64_t"))
-                bounds = "; ".join(
-                    f"0 <= {of_classes}{f'[{c.column}]' if shape else ''} < {c.bound}" for c in classes
-                )
+                bounds = "; ".join(f"0 <= {of_classes}{f'[{c.column}]' if shape else ''} < {c.bound}" for c in classes)
                 self._note(of_classes, name, shape, width, f"{bounds}{_ELSE}")
             by_argument.append(of_classes)
         self.classes = [
@@ -193,7 +191,7 @@ class _File:
                 f"#ifndef {self.prefix}_DECLARATIONS", "",
                 "#if !defined(__GNUC__) || defined(__clang__)", "#pragma STDC FP_CONTRACT OFF", "#endif",
                 f"#ifndef {self.prefix}_STORAGE", f"#define {self.prefix}_STORAGE", "#endif", "",
-                *table, *static, "", *self.definitions, "#endif", "",
+                *table, *static, *([""] if static else []), *self.definitions, "#endif", "",
             ]
         )  # fmt: skip
 
