@@ -8,11 +8,11 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from . import _checks, _paths, _samples
+from . import _checks, _fit_program, _paths, _samples
 from ._modes import in_mode
 from ._tasks import TASKS
 
-Data = _paths.Scalars | _paths.Arrays
+Data = _paths.Scalars | _paths.Arrays  # Programs are Arrays
 
 
 def _split(fraction: float, samples: int, seed: int) -> tuple[list[int], list[int]]:
@@ -55,10 +55,32 @@ def checked_targets(loss: str | None, targets: list[Any], outputs: int | None, w
 
 def prepared(
     path: str, model: Any, loss: str | None, X: Any, targets: list[Any], validation: Any,
-    parts: tuple[list[int], list[int]] | None,
+    parts: tuple[list[int], list[int]] | None, size: int, programs: bool, watched: bool,
 ) -> tuple[Data, Data | None]:  # fmt: skip
-    """The samples to train on and those held out, converted and checked, as a path wants them."""
-    kind: Any = _paths.Arrays if path == "arrays" else _paths.Scalars
+    """The samples to train on and those held out, converted and checked, as a path wants them; their .path says which.
+
+    size: of a batch. programs: whether 'auto' means a compiled program, where one can be made. watched: whether somebody
+    may change the model between epochs.
+    """
+    if path == "program" or (path == "auto" and programs):
+        try:
+            _fit_program.check_askable(loss, model)
+            data, held = _converted(_fit_program.Programs, model, loss, X, targets, validation, parts)
+            _fit_program.give_programs(model, loss, data, held, watched)
+            return data, held
+        except Exception:  # the model's own
+            if path == "program":
+                raise
+    path = _paths.chosen(path, model, size, loss is not None and _samples.are_rows(X))
+    kind = _paths.Arrays if path == "arrays" else _paths.Scalars
+    return _converted(kind, model, loss, X, targets, validation, parts)
+
+
+def _converted(
+    kind: Any, model: Any, loss: str | None, X: Any, targets: list[Any], validation: Any,
+    parts: tuple[list[int], list[int]] | None,
+) -> tuple[Any, Any]:  # fmt: skip
+    """The samples as one of the kinds of _paths, or as Programs."""
     dtype = _paths.number_type(model)
     integers = loss is None or TASKS[loss].of_classes
     rows = kind.converted(X, "X", dtype)

@@ -301,6 +301,7 @@ class Module:
         on_nan: str = "warn",
         resume: History | None = None,
         path: str = "auto",
+        compile: bool | None = None,
     ) -> History:
         """Trains this module on samples, from the parameters it has; gives the History of the training.
 
@@ -349,7 +350,7 @@ class Module:
         return training.fit(
             self, X, y, loss=loss, optimizer=optimizer, lr=lr, epochs=epochs, batch_size=batch_size, shuffle=shuffle,
             seed=seed, validation=validation, callbacks=callbacks, progress=progress, penalty=penalty,
-            clip_value=clip_value, clip_norm=clip_norm, on_nan=on_nan, resume=resume, path=path,
+            clip_value=clip_value, clip_norm=clip_norm, on_nan=on_nan, resume=resume, path=path, compile=compile,
         )  # fmt: skip
 
     def predict(self, X: Any, *, outputs: bool = False, loss: str | None = None) -> np.ndarray[Any, Any]:

@@ -1,12 +1,13 @@
-"""The two ways to compute a batch: sample by sample, as scalars; or all at once, as arrays. And how one is chosen.
+"""Two ways to compute a batch: sample by sample, as scalars; or all at once, as arrays. And how one of them is chosen.
 
-Both have the same methods, so that the training loop and the predictions are written once. The choice depends on
-sizes only, never on a clock or a backend: the same call takes the same path everywhere.
+Both have the same methods, so that the training loop and the predictions are written once; so has the third way, a
+compiled program (_fit_program.py). The choice depends on sizes only, never on a clock: between these two it is the same
+everywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ._checks import is_array_value, is_value
 from ._tasks import Task, correct, plain
 from .recording import no_grad
 
-NAMES = ("auto", "arrays", "scalars")
+NAMES = ("auto", "arrays", "program", "scalars")
 
 SAMPLE = 500
 LAYER = 8000
@@ -39,6 +40,16 @@ def check_name(given: Any) -> None:
         raise ValueError(f"path must be one of {', '.join(map(repr, NAMES))}, not {given!r}")
 
 
+def asked(path: Any, compiled: Any) -> str:
+    """The path that is asked for by its name and by compile=. Raises ValueError for no name, or if the two differ."""
+    check_name(path)
+    if compiled is None or (not compiled and path != "program") or (compiled and path == "program"):
+        return str(path)
+    if path != "auto":
+        raise ValueError(f"path={path!r} and compile={compiled!r} say different things: leave one out")
+    return "program"
+
+
 def chosen(given: str, model: Any, samples: int, ordinary: bool) -> str:
     """'arrays' or 'scalars' for batches of so many samples; what is asked for, unless that is 'auto'.
 
@@ -50,7 +61,7 @@ def chosen(given: str, model: Any, samples: int, ordinary: bool) -> str:
     parameters = model.parameters()
     if any(map(is_array_value, parameters)):
         return "arrays"
-    layers = _layers(model) if ordinary else None
+    layers = layers_of(model) if ordinary else None
     if layers is None or samples * (SAMPLE + len(parameters)) < LAYER * layers:
         return "scalars"
     return "arrays"
@@ -63,7 +74,7 @@ _ROW_BY_ROW = (
 """The classes that do to each row of a batch what they do to a sample, if those inside do."""
 
 
-def _layers(model: Any) -> int | None:
+def layers_of(model: Any) -> int | None:
     """How many layers of scalar parameters a model has; None if anything in it may not take a batch for its rows."""
     layers = 0
     for module in model.modules():
@@ -105,6 +116,18 @@ def _count(shape: tuple[int, ...]) -> int | None:
     for n in shape:
         size *= n
     return None if size == 1 else size
+
+
+Loss = Callable[[Any, Any], Any]
+
+
+def checked_loss(total: Any) -> Any:
+    """The loss of a batch itself. Raises TypeError if it is not one number in a Value."""
+    if not is_value(total):
+        raise TypeError(f"the loss must give a Value, not {type(total).__name__}")
+    if total.ndim:
+        raise TypeError(f"the loss must give a Value of one number, not one of shape {total.shape}: take its mean or sum")
+    return total
 
 
 # ---- sample by sample ----
@@ -162,12 +185,15 @@ class Scalars:
         places = order[start:stop]
         return [self.rows[i] for i in places], [self.targets[i] for i in places]
 
-    def outputs(self, model: Any, rows: Any) -> Any:
-        return [model(row) for row in rows]
+    def computed(self, model: Any, loss: Loss, rows: Any, targets: Any) -> tuple[Any, Any]:
+        """The outputs of a batch, and its loss: what has .data and backward()."""
+        outputs = [model(row) for row in rows]
+        return outputs, checked_loss(loss(outputs, targets))
 
-    def evaluated(self, model: Any, rows: Any) -> Any:
-        """The outputs as new leaves, so that nothing holds their graph."""
-        return [_detached(model(row)) for row in rows]
+    def evaluated(self, model: Any, loss: Loss, rows: Any, targets: Any) -> tuple[Any, float]:
+        """The outputs of a batch and the number of its loss. Outputs are new leaves, so that nothing holds their graph."""
+        outputs = [_detached(model(row)) for row in rows]
+        return outputs, checked_loss(loss(outputs, targets)).data
 
     def correct(self, task: Task, outputs: Any, targets: Any) -> int:
         """How many of the samples have all their labels right."""
@@ -232,9 +258,9 @@ class Arrays:
             )
         return _count(shape[1:])
 
-    def taken(self, indices: list[int]) -> Arrays:
+    def taken(self, indices: list[int]) -> Any:
         """Those at the indices."""
-        return Arrays(self.rows[indices], self.targets[indices])
+        return type(self)(self.rows[indices], self.targets[indices])
 
     def order(self, indices: Sequence[int] | None) -> Any:
         """An order of the samples as batch() wants it; None for their own, which needs no copies."""
@@ -245,13 +271,16 @@ class Arrays:
         places = slice(start, stop) if order is None else order[start:stop]
         return self.rows[places], self.targets[places]
 
-    def outputs(self, model: Any, rows: Any) -> Any:
-        return model(rows)
+    def computed(self, model: Any, loss: Loss, rows: Any, targets: Any) -> tuple[Any, Any]:
+        """The outputs of a batch, and its loss: what has .data and backward()."""
+        outputs = model(rows)
+        return outputs, checked_loss(loss(outputs, targets))
 
-    def evaluated(self, model: Any, rows: Any) -> Any:
-        """The outputs, without a graph."""
+    def evaluated(self, model: Any, loss: Loss, rows: Any, targets: Any) -> tuple[Any, float]:
+        """The outputs of a batch, without a graph, and the number of its loss."""
         with no_grad():
-            return model(rows)
+            outputs = model(rows)
+        return outputs, checked_loss(loss(outputs, targets)).data
 
     def correct(self, task: Task, outputs: Any, targets: Any) -> int:
         """How many of the samples have all their labels right."""

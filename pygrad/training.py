@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _checks, _paths, _samples, losses
-from ._checks import is_value
+from . import _checks, _fit_program, _paths, _samples, losses
 from ._fit_data import Data, parted, prepared
 from ._interrupts import Interrupts
 from ._modes import in_mode, set_mode
@@ -168,11 +167,9 @@ class _Loop:
         run, model = self.run, self.run.model
         try:
             with np.errstate(all="ignore"):  # on_nan says what to do
-                outputs = self.data.outputs(model, rows)
-                total = self.loss(outputs, targets)
+                outputs, total = self.data.computed(model, self.loss, rows, targets)
         except OverflowError as error:
             raise FloatingPointError(f"{self.where(partial)}: training diverges: {error}") from error
-        self.check_loss(total)
         if self.penalty is not None:
             total = total + self.penalty(model)
         number = total.data
@@ -192,15 +189,6 @@ class _Loop:
             partial.loss += number * (len(targets) / len(self.data))
             partial.correct += right
             run.batch = partial.batches
-
-    def check_loss(self, total: Any) -> None:
-        """Raises TypeError for a loss that is not one number in a Value."""
-        if not is_value(total):
-            raise TypeError(f"the loss must give a Value, not {type(total).__name__}")
-        if total.ndim:
-            raise TypeError(
-                f"the loss must give a Value of one number, not one of shape {total.shape}: take its mean or sum"
-            )
 
     def where(self, partial: Partial) -> str:
         return f"epoch {self.run.epoch}, batch {partial.batches + 1} of {self.batches}"
@@ -237,12 +225,10 @@ class _Loop:
             rows, targets = held.batch(order, start, start + self.size)
             try:
                 with np.errstate(all="ignore"):
-                    outputs = held.evaluated(self.run.model, rows)
-                    total = self.loss(outputs, targets)
+                    outputs, number = held.evaluated(self.run.model, self.loss, rows, targets)
             except OverflowError as error:
                 raise FloatingPointError(f"epoch {self.run.epoch}, validation: training diverges: {error}") from error
-            self.check_loss(total)
-            loss += total.data * (len(targets) / len(held))
+            loss += number * (len(targets) / len(held))
             if self.task is not None:
                 right += held.correct(self.task, outputs, targets)
         row = {"validation_loss": loss}
@@ -308,6 +294,7 @@ def fit(
     on_nan: str,
     resume: History | None,
     path: str = "auto",
+    compile: bool | None = None,
 ) -> History:
     """Trains a model; see Module.fit, which is this function with `model` as self, and says what the defaults are."""
     if loss is None and isinstance(resume, History):
@@ -316,7 +303,7 @@ def fit(
     last = _checks.size(epochs, "epochs")
     if on_nan not in ON_NAN:
         raise ValueError(f"on_nan must be one of {', '.join(map(repr, ON_NAN))}, not {on_nan!r}")
-    _paths.check_name(path)
+    path = _paths.asked(path, compile)
     if resume is not None and not isinstance(resume, History):
         raise TypeError(f"resume must be the History of an earlier fit, not {type(resume).__name__}")
     history = History() if resume is None else resume
@@ -337,8 +324,10 @@ def fit(
         raise ValueError(f"batch_size must be at least 1, or None for all samples, not {batch_size!r}")
     if path == "auto" and (len(history) or history.partial is not None):
         path = history.path or "auto"
-    path = _paths.chosen(path, model, size, loss_name is not None and _samples.are_rows(X))
-    data, held = prepared(path, model, loss_name, X, targets, validation, parts)
+    ordinary = loss_name is not None and _samples.are_rows(X)
+    programs = compile is not False and ordinary and _fit_program.pays(model, last - len(history), samples)
+    data, held = prepared(path, model, loss_name, X, targets, validation, parts, size, programs, bool(hooks))
+    path = data.path
     settings = {
         "loss": loss_name, "batch_size": size, "shuffle": bool(shuffle), "seed": seed, "samples": samples, "path": path,
     }  # fmt: skip

@@ -1,9 +1,10 @@
 """From a recording to the programs it is run as. Which passes there are, pipeline.py says.
 
-A program computes outputs ('value'), the loss and its gradient summed over the samples ('gradient'), or, for each
-sample, the gradient by its inputs ('inputs') or by the parameters ('samples'); or along a direction, which follows
-the parameters as so many more, the outputs and their derivatives ('jvp') or the gradient's derivative summed over the
-samples ('hvp'). Knows neither C nor arrays of data.
+A program computes outputs ('value'), the loss and its gradient summed over the samples ('gradient'), both at once
+('gradient_outputs'; of functions with arguments only), or, for each sample, the gradient by its inputs ('inputs') or
+by the parameters ('samples'); or along a direction, which follows the parameters as so many more, the outputs and
+their derivatives ('jvp') or the gradient's derivative summed over the samples ('hvp'). Knows neither C nor arrays of
+data.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from .whole import build_whole
 BUILDERS = {
     "value": per_sample.value,
     "gradient": per_sample.gradient,
+    "gradient_outputs": per_sample.gradient,
     "inputs": per_sample.by_inputs,
     "samples": per_sample.by_sample,
     "jvp": per_sample.jvp,
@@ -48,7 +50,7 @@ def _built(code: Code, signature: Signature, what: str, exact: bool, passes: Pas
     if not signature.columns and what in ("value", "gradient"):
         return build_whole(add_negated(dead_code(code)), signature, what, exact, passes)
     code = per_sample.numbered_indices(code, signature)
-    if what not in ("value", "jvp"):
+    if what not in ("value", "gradient_outputs", "jvp"):
         code = code.copy()
         code.outputs = code.outputs[:1]
     for name, apply in first_passes(exact):

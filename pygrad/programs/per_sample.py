@@ -30,6 +30,10 @@ def _inputs(signature: Signature) -> list[tuple[str, int, int]]:
     return [("argument", number, position) for number, position in signature.columns]
 
 
+def _outputs(groups: list[int]) -> list[tuple[str, int, int]]:
+    return [("output", group, i) for group, width in enumerate(groups) for i in range(width)]
+
+
 def _tidied(code: Code, passes: Passes, name: str) -> Code:
     code = tidied(code)
     passes.add(name, code)
@@ -51,13 +55,13 @@ def _hoisted(code: Code, signature: Signature, passes: Passes) -> tuple[Split, l
 def value(code: Code, signature: Signature, passes: Passes) -> Encoded:
     split, stages = _hoisted(code, signature, passes)
     samples = _tidied(split.samples, passes, "common subexpressions")
-    targets = [("output", group, i) for group, width in enumerate(signature.groups) for i in range(width)]
-    stages.append(Stage("samples", samples, 0, _inputs(signature), targets))
+    stages.append(Stage("samples", samples, 0, _inputs(signature), _outputs(signature.groups)))
     loss = int(signature.groups[0] == 1)
     return encode(_shape(signature, len(split.shared.outputs), signature.groups, loss), stages)
 
 
 def gradient(code: Code, signature: Signature, passes: Passes) -> Encoded:
+    """Of the first output. The others, where the code has them, are output groups beside it."""
     split, stages = _hoisted(code, signature, passes)
     samples = split.samples.copy()
     wanted: dict[int, int | None] = {
@@ -67,9 +71,10 @@ def gradient(code: Code, signature: Signature, passes: Passes) -> Encoded:
     }
     differentiate(samples, {samples.outputs[0]: samples.add("seed")}, wanted)
     samples = _tidied(samples, passes, "differentiated")
-    stages.append(Stage("samples", samples, 0, _inputs(signature), [("output", 0, 0)]))
+    groups = signature.groups if len(code.outputs) > 1 else [1]
+    stages.append(Stage("samples", samples, 0, _inputs(signature), _outputs(groups)))
     stages += _shared_gradient(split.shared, signature, passes)
-    return encode(_shape(signature, len(split.shared.outputs), [1], 1), stages)
+    return encode(_shape(signature, len(split.shared.outputs), groups, 1), stages)
 
 
 def _shared_gradient(shared: Code, signature: Signature, passes: Passes) -> list[Stage]:

@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 _DOUBLE, _CLASS = np.dtype(np.float64), np.dtype(np.int64)
-QUESTIONS = ("value", "gradient", "inputs", "samples", "jvp", "hvp")
+QUESTIONS = ("value", "gradient", "gradient_outputs", "inputs", "samples", "jvp", "hvp")
 """What machines are made for; theta are the parameters and what is shared.
 
 value      outputs: those of the function
 gradient   G: of the sum of the losses times the seed, by each parameter; and the sum of the losses
+gradient_outputs  both of these; of functions with arguments only
 inputs     outputs: for each argument, each sample's gradient by it
 samples    one output, of as many numbers as there are parameters: each sample's gradient by them
 jvp        parameters: theta, then v. Outputs: those of value, then as many, their derivatives along v
@@ -230,7 +231,8 @@ class Program:
         )
         return Given(samples, numbers, classes)
 
-    def _run(self, question: str, given: Given, **options: Any) -> float:
+    def run(self, question: str, given: Given, **options: Any) -> float:
+        """Asks one of QUESTIONS of arguments that were checked: see Machine.run, for what the options are."""
         return self._run_with(self.source.numbers(), question, given, **options)
 
     def _run_with(self, numbers: Any, question: str, given: Given, **options: Any) -> float:
@@ -340,7 +342,7 @@ class Program:
         used = self.layout.numbers
         made = [(np.empty if wanted else np.zeros)((n, *shape)) for shape, wanted in zip(self.layout.shapes, used)]
         if n and any(used):
-            self._run("inputs", given, outputs=[array if wanted else None for array, wanted in zip(made, used)])
+            self.run("inputs", given, outputs=[array if wanted else None for array, wanted in zip(made, used)])
         return tuple(made) if len(made) > 1 else made[0]
 
     def sample_gradients(self, *arrays: Any) -> Array:
@@ -350,7 +352,7 @@ class Program:
         given = self.given(arrays)
         made = np.empty((given.samples, self.source.count))
         if made.size:
-            self._run("samples", given, outputs=[made])
+            self.run("samples", given, outputs=[made])
         return made if self.layout.names else made.reshape(-1)
 
     def jvp(self, tangent: ArrayLike, *arrays: Any) -> Any:
