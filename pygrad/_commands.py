@@ -102,6 +102,8 @@ def add_commands(command: Callable[[str, str], argparse.ArgumentParser]) -> None
         "rows' order (default 0)")  # fmt: skip
     add("--standardize", action=argparse.BooleanOptionalAction, default=True,
         help="bring every column to mean 0 and deviation 1 (default; kept with the model)")  # fmt: skip
+    add("--no-compile", action="store_true", help="train without a compiled program, which is faster and "
+        "equal but for rounding")  # fmt: skip
     add("--save", metavar="FILE", help="where to save the model: a .npz or .safetensors file")
     add("--quiet", action="store_true", help="no progress, only the report")
     _add_format(train, "the file's first line has the names of the columns (default)", ",", True)
@@ -270,6 +272,7 @@ class _Training:
                 batch_size=options.batch_size, seed=options.seed, on_nan="raise",
                 progress=False if options.quiet else None,
                 callbacks=[] if options.quiet or _bar_is_shown() else [self._show],
+                compile=False if options.no_compile else None,
             )  # fmt: skip
             if not all(math.isfinite(p.data) for p in model.parameters()):
                 raise FloatingPointError("after the last step the parameters are not finite")
@@ -279,7 +282,8 @@ class _Training:
             return _failed(f"{error}. A smaller --lr (now {options.lr!r}) may help", 1)
         if history.interrupted:
             print(f"\n{history.stopped}; ", end="")
-        print(f"{'' if history.interrupted else chr(10)}trained in {seconds:.3g} s, on {history.path}", end="")
+        path = "a compiled program" if history.path == "program" else history.path
+        print(f"{'' if history.interrupted else chr(10)}trained in {seconds:.3g} s, on {path}", end="")
         if options.save:
             from . import saving
 

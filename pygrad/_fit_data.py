@@ -59,16 +59,16 @@ def prepared(
 ) -> tuple[Data, Data | None]:  # fmt: skip
     """The samples to train on and those held out, converted and checked, as a path wants them; their .path says which.
 
-    size: of a batch. programs: whether 'auto' means a compiled program, where one can be made. watched: whether somebody
-    may change the model between epochs.
+    size: of a batch. programs: whether 'auto' means a compiled program, where one can be made. watched: whether
+    somebody may change the model between epochs.
     """
     if path == "program" or (path == "auto" and programs):
         try:
-            _fit_program.check_askable(loss, model)
-            data, held = _converted(_fit_program.Programs, model, loss, X, targets, validation, parts)
-            _fit_program.give_programs(model, loss, data, held, watched)
+            named = _fit_program.askable(loss, model)
+            data, held = _converted(_fit_program.Programs, model, named, X, targets, validation, parts)
+            _fit_program.give_programs(model, named, data, held, watched)
             return data, held
-        except Exception:  # the model's own
+        except Exception:  # whatever the model says of Values in place of numbers
             if path == "program":
                 raise
     path = _paths.chosen(path, model, size, loss is not None and _samples.are_rows(X))

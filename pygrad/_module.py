@@ -301,7 +301,7 @@ class Module:
         on_nan: str = "warn",
         resume: History | None = None,
         path: str = "auto",
-        compile: bool | None = None,
+        compile: bool | None = None,  # noqa: A002
     ) -> History:
         """Trains this module on samples, from the parameters it has; gives the History of the training.
 
@@ -329,11 +329,16 @@ class Module:
         optimizer, or, if the History is from a file, the one that was loaded with it.
 
         path: 'scalars' calls the module with one sample at a time, a list of floats; 'arrays' with a batch, an array
-        of shape (samples, ...), for which it must give an array Value of shape (samples, outputs). 'auto': arrays for
-        modules with array parameters, and for networks of pygrad's own neurons with a named loss where that is faster,
-        which is decided from the sizes alone (pygrad._paths); a resumed fit keeps its path. It is in history.path. Both
-        give the same but for rounding; scalars to the bit what the samples give one by one, on every machine, while the
-        last bits of arrays are those of NumPy's BLAS.
+        of shape (samples, ...), for which it must give an array Value of shape (samples, outputs); 'program' once, on
+        Values that stand for any sample, to record a compiled program (see pygrad.compile) that runs in place of it:
+        for scalar parameters and a named loss. 'auto': arrays for modules with array parameters; otherwise a program
+        where the module can be recorded, on the backends 'c' and 'cffi'; or arrays for networks of pygrad's own
+        neurons with a named loss; whichever is faster, which is decided from the sizes alone (pygrad._paths,
+        pygrad._fit_program). A resumed fit keeps its path. It is in history.path. All give the same but for rounding;
+        scalars to the bit what the samples give one by one, on every machine, while the last bits of arrays are those
+        of NumPy's BLAS. A program has no OverflowError and its like: where Python would raise, its loss is inf or nan.
+        compile: False for no program where path is 'auto', True for path='program': then what cannot be recorded is an
+        error. What a module of one's own decides by Python's means is recorded as it is when an epoch begins.
 
         'loss' in the History is the mean over the epoch's samples of the losses as they were met, each before its step.
         'accuracy' likewise: there is one for the losses that have labels (see predict). Modules are in training mode,
@@ -343,6 +348,7 @@ class Module:
         history.interrupted True.
 
         Raises, before the first step, TypeError or ValueError naming the sample that does not fit, or the argument;
+        where a program was asked for and cannot be made, pygrad.TraceError naming the line;
         FloatingPointError naming epoch and batch for a loss beyond the floats, and if on_nan='raise'.
         """
         from . import training

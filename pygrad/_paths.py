@@ -126,7 +126,8 @@ def checked_loss(total: Any) -> Any:
     if not is_value(total):
         raise TypeError(f"the loss must give a Value, not {type(total).__name__}")
     if total.ndim:
-        raise TypeError(f"the loss must give a Value of one number, not one of shape {total.shape}: take its mean or sum")
+        shape = total.shape
+        raise TypeError(f"the loss must give a Value of one number, not one of shape {shape}: take its mean or sum")
     return total
 
 
@@ -191,7 +192,7 @@ class Scalars:
         return outputs, checked_loss(loss(outputs, targets))
 
     def evaluated(self, model: Any, loss: Loss, rows: Any, targets: Any) -> tuple[Any, float]:
-        """The outputs of a batch and the number of its loss. Outputs are new leaves, so that nothing holds their graph."""
+        """The outputs of a batch, as new leaves, so that nothing holds their graph; and the number of its loss."""
         outputs = [_detached(model(row)) for row in rows]
         return outputs, checked_loss(loss(outputs, targets)).data
 

@@ -49,7 +49,8 @@ class History:
 
     @property
     def path(self) -> str | None:
-        """How the batches were computed: 'arrays' (each at once) or 'scalars' (sample by sample). None before a fit."""
+        """How the batches were computed: as 'arrays' (each at once), by a compiled 'program', or as 'scalars' (sample
+        by sample). None before a fit."""
         return str(self.settings.get("path", "scalars")) if self.settings else None  # files of old have no path
 
     # ---- reading ----

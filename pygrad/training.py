@@ -1,8 +1,9 @@
 """Training a model on samples in batches: `fit`. The loop that everybody writes, with its checks and its records.
 
 The arithmetic is that of the plain loop: outputs = [model(x) for x in batch], or model(batch) on arrays, then the loss,
-zero_grad, backward, step; so the same bits on every backend, and no graph outlives its batch. Which of the two it is,
-_paths.py decides. What a model gives afterwards is pygrad.prediction.
+zero_grad, backward, step; so the same bits on every backend, and no graph outlives its batch. Or a compiled program
+does the same but for rounding. Which it is, _paths.py and _fit_program.py decide. What a model gives afterwards is
+pygrad.prediction.
 """
 
 from __future__ import annotations
@@ -108,7 +109,13 @@ def epoch_order(samples: int, seed: int, epoch: int, shuffle: bool) -> list[int]
     """The order of the samples in an epoch: it depends on nothing else, so an epoch can be resumed."""
     order = list(range(samples))
     if shuffle:
-        random.Random(f"pygrad epoch {seed} {epoch}").shuffle(order)
+        bits = random.Random(f"pygrad epoch {seed} {epoch}").getrandbits
+        for i in range(samples - 1, 0, -1):  # random.shuffle, without two calls for each sample
+            width = (i + 1).bit_length()
+            j = bits(width)
+            while j > i:
+                j = bits(width)
+            order[i], order[j] = order[j], order[i]
     return order
 
 
@@ -141,7 +148,8 @@ class _Loop:
         run.epoch = epoch
         partial = history.partial = history.partial or Partial(0, 0.0, 0, 0.0, math.nan)
         run.batch = partial.batches
-        order = self.data.order(epoch_order(len(self.data), self.seed, epoch, True) if self.shuffle else None)
+        shuffled = self.shuffle and not (self.batches == 1 and self.data.path == "program")  # for rounding only
+        order = self.data.order(epoch_order(len(self.data), self.seed, epoch, True) if shuffled else None)
         on_batch_end = [c for c in self.callbacks if type(c).on_batch_end is not Callback.on_batch_end]
         progress.epoch_begins(epoch)
         start = time.perf_counter() - partial.seconds
@@ -294,7 +302,7 @@ def fit(
     on_nan: str,
     resume: History | None,
     path: str = "auto",
-    compile: bool | None = None,
+    compile: bool | None = None,  # noqa: A002
 ) -> History:
     """Trains a model; see Module.fit, which is this function with `model` as self, and says what the defaults are."""
     if loss is None and isinstance(resume, History):
@@ -325,7 +333,8 @@ def fit(
     if path == "auto" and (len(history) or history.partial is not None):
         path = history.path or "auto"
     ordinary = loss_name is not None and _samples.are_rows(X)
-    programs = compile is not False and ordinary and _fit_program.pays(model, last - len(history), samples)
+    steps = (last - len(history)) * -(-samples // size)
+    programs = compile is not False and ordinary and _fit_program.pays(model, steps, size)
     data, held = prepared(path, model, loss_name, X, targets, validation, parts, size, programs, bool(hooks))
     path = data.path
     settings = {

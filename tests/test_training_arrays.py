@@ -225,7 +225,7 @@ def test_the_history_says_which(backend):
     assert History.from_dict(old).path == "scalars"
     own = model.fit(POINTS, SIGNS, loss=lambda o, y: losses.hinge(o, y), epochs=1, batch_size=40)
     assert own.path == "scalars"
-    with pytest.raises(ValueError, match="path must be one of 'auto', 'arrays', 'scalars', not 'fast'"):
+    with pytest.raises(ValueError, match="path must be one of 'auto', 'arrays', 'program', 'scalars', not 'fast'"):
         model.fit(POINTS, SIGNS, loss="hinge", epochs=1, path="fast")
 
 
