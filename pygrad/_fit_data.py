@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from . import _checks, _fit_program, _paths, _samples
+from . import _checks, _paths, _samples
 from ._modes import in_mode
 from ._tasks import TASKS
 
@@ -64,6 +64,8 @@ def prepared(
     """
     if path == "program" or (path == "auto" and programs):
         try:
+            from . import _fit_program  # which needs the C extension
+
             named = _fit_program.askable(loss, model)
             data, held = _converted(_fit_program.Programs, model, named, X, targets, validation, parts)
             _fit_program.give_programs(model, named, data, held, watched)

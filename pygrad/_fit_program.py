@@ -1,4 +1,4 @@
-"""The third way to compute a batch: as a compiled program (pygrad/programs), recorded once a fit. When it is taken.
+"""The third way to compute a batch: as a compiled program (pygrad/programs), recorded once a fit.
 
 The loss of one sample is recorded from the model and a named loss; a batch is then one call into C, for its loss, its
 gradient and what its labels are read off. Which samples a batch has, and what is done to the gradient, others decide.
@@ -15,41 +15,14 @@ from . import _paths, _samples, losses
 from ._checks import is_array_value, is_value
 from ._modes import in_mode
 from ._paths import Arrays, Scalars
+from ._prepared import last_change
 from ._tasks import TASKS, Task
 from .programs.compiled import program_of
 from .programs.program import Program
 from .programs.record import Recording, record
 from .programs.run import Given
 
-PARAMETERS = 2
-LAYER = 20_000
-"""What a step gains at least, in nanoseconds: PARAMETERS * (samples - 1) * (SAMPLE + parameters), but not more than
-LAYER for each layer where the model could be computed with arrays."""
-
-RECORDING = 600_000
-PARAMETER = 10_000
-"""What recording costs, and making the program, in nanoseconds: RECORDING, and PARAMETER for each parameter.
-
-Programs are taken where the steps gain that. Measured on backend 'c' (CPython 3.11, one thread) over networks of 3 to
-25,450 parameters and 1 to 3 layers, with 1 to 128 samples a step: a step gained 0.8 to 4 times what this says,
-recording and making took 0.6 to 1.4 times. A step of one sample gains nothing. micrograd's moons, 100 samples: 314 µs
-as scalars, 97 as arrays, 22 as a program, which takes 4 ms to make; digits, 32 samples: 378, 105 and 40 µs, 19 ms.
-"""
-
-# ---- when ----
-
-
-def pays(model: Any, steps: int, size: int) -> bool:
-    """Whether so many steps on batches of so many samples gain what recording costs. By sizes only; never for arrays,
-    and not on backend 'python', the reference."""
-    parameters = model.parameters()
-    if any(map(is_array_value, parameters)) or parameters[0]._pygrad_backend == "python":
-        return False
-    gained = PARAMETERS * (size - 1) * (_paths.SAMPLE + len(parameters))
-    layers = _paths.layers_of(model)
-    if layers is not None:
-        gained = min(gained, LAYER * layers)
-    return steps * gained >= RECORDING + PARAMETER * len(parameters)
+# ---- what is asked for ----
 
 
 def askable(loss: str | None, model: Any) -> str:
@@ -82,23 +55,44 @@ class Recorded:
         self, model: Any, loss: str, inputs: tuple[int, ...], targets: tuple[int, ...], held: bool, watched: bool
     ) -> None:
         self._model, self.loss, self._shapes = model, loss, (inputs, targets)
-        self._own = _paths.layers_of(model) is not None
-        self._watched = watched and not self._own
         self.task = TASKS[loss]
         terms = 1 if self.task.of_classes else int(np.prod(targets))
         self._terms = None if loss == "sse" else terms
-        self._recording = self._new(True)
-        if not self._own and not _same(self._new(True), self._recording):
+        own = _paths.layers_of(model) is not None
+        self._watched = watched and not own
+        self._modes = (True, False) if held else (True,)
+        self._recordings: dict[bool, Recording] = {}
+        self._programs: dict[bool, Program] = {}
+        self._record()
+        if not own and not _same(self._new(True), self._recordings[True]):
             raise ValueError(
                 f"{type(model).__name__} does not compute the same each time it is called, and so it is no program: "
                 f"leave compile=True or path='program' out"
             )
-        self.training = self._program(self._recording)
-        self.evaluation = self.training
-        if held:
-            other = self._new(False)
-            if not _same(other, self._recording):
-                self.evaluation = self._program(other)
+
+    @property
+    def training(self) -> Program:
+        """Of training mode."""
+        return self._programs[True]
+
+    @property
+    def evaluation(self) -> Program:
+        """Of evaluation mode."""
+        return self._programs[False]
+
+    def renew(self) -> None:
+        """To be called between epochs: records again where somebody may have changed the model, or did."""
+        if self._watched or last_change() is not self._change:
+            self._record()
+
+    def _record(self) -> None:
+        self._change = last_change()
+        for training in self._modes:
+            recording = self._new(training)
+            known = (mode for mode, before in self._recordings.items() if _same(recording, before))
+            same = next(known, None)
+            self._programs[training] = self._program(recording) if same is None else self._programs[same]
+            self._recordings[training] = recording
 
     def _new(self, training: bool) -> Recording:
         model, named = self._model, losses.LOSSES[self.loss]
@@ -118,13 +112,6 @@ class Recorded:
     def _program(self, recording: Recording) -> Program:
         name = f"{self.loss} of {type(self._model).__name__}"
         return program_of(name, ("X", "y"), self._shapes, recording, exact=False, threads=None)
-
-    def renew(self) -> None:
-        """Records training mode again, where somebody may have changed the model."""
-        if self._watched:
-            recording = self._new(True)
-            if not _same(recording, self._recording):
-                self._recording, self.training = recording, self._program(recording)
 
     def divisor(self, samples: int) -> int:
         """By what the sum of the samples' losses is divided."""
@@ -148,13 +135,14 @@ class Computed:
         self.data, self._gradient, self._program, self._penalty = data, gradient, program, penalty
 
     def __add__(self, penalty: Any) -> Computed:
-        number = penalty.data if is_value(penalty) else float(penalty)
-        return Computed(self.data + number, self._gradient, self._program, penalty)
+        if not isinstance(penalty, Computed) and not is_value(penalty):
+            return Computed(self.data + float(penalty), self._gradient, self._program)
+        return Computed(self.data + penalty.data, self._gradient, self._program, penalty)
 
     def backward(self) -> None:
         """Adds the gradients to the .grad of every parameter."""
         self._program.source.add_gradient(self._gradient)
-        if is_value(self._penalty):
+        if self._penalty is not None:
             self._penalty.backward()
 
 
@@ -238,3 +226,16 @@ def give_programs(model: Any, loss: str, data: Programs, held: Programs | None, 
     data.recorded, data.learns = recorded, True
     if held is not None:
         held.recorded = recorded
+
+
+def squares(parameters: list[Any], weight: float) -> Callable[[Any], Computed]:
+    """The penalty of the parameters' squares as a program: a function of the model."""
+    recording = record(lambda: losses.l2_penalty(parameters, weight), (), parameters)
+    program = program_of("the penalty", (), (), recording, exact=False, threads=None)
+    alone = Given(1, (), ())
+
+    def penalty(model: Any) -> Computed:
+        gradient = np.empty(program.source.count)
+        return Computed(program.run("gradient", alone, gradient=gradient), gradient, program)
+
+    return penalty

@@ -25,6 +25,11 @@ KEPT = ("_batch", "_compute", "_known", "_zero")
 gradients to 0."""
 
 
+def last_change() -> object:
+    """An object that is another one after each change of a module of pygrad's own."""
+    return _change
+
+
 def changed() -> None:
     """Forgets all that is kept. To be called after the change: what runs meanwhile may prepare what was before."""
     global _change

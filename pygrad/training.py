@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _checks, _fit_program, _paths, _samples, losses
+from . import _checks, _paths, _samples, losses
 from ._fit_data import Data, parted, prepared
 from ._interrupts import Interrupts
 from ._modes import in_mode, set_mode
@@ -334,7 +334,7 @@ def fit(
         path = history.path or "auto"
     ordinary = loss_name is not None and _samples.are_rows(X)
     steps = (last - len(history)) * -(-samples // size)
-    programs = compile is not False and ordinary and _fit_program.pays(model, steps, size)
+    programs = compile is not False and ordinary and _paths.program_pays(model, steps, size)
     data, held = prepared(path, model, loss_name, X, targets, validation, parts, size, programs, bool(hooks))
     path = data.path
     settings = {
@@ -359,7 +359,7 @@ def fit(
     loop.on_nan, loop.callbacks = on_nan, hooks
     task = TASKS.get(loss_name or "")
     loop.task = task if task is not None and task.label is not None else None
-    loop.penalty = _penalty(penalty, parameters)
+    loop.penalty = _penalty(penalty, parameters, path)
     loop.clip = _clipping(stepper, parameters, clip_value, clip_norm)
     done = len(history) * loop.batches + (history.partial.batches if history.partial else 0)
     history._check_columns(loop.task is not None, held is not None)
@@ -381,7 +381,7 @@ def _resolved_seed(seed: Any, history: History) -> int:
     return int(seed)
 
 
-def _penalty(given: Any, parameters: list[Any]) -> Callable[[Any], Any] | None:
+def _penalty(given: Any, parameters: list[Any], path: str) -> Callable[[Any], Any] | None:
     """The penalty as a function of the model. A number is the weight of the sum of the parameters' squares."""
     if given is None or callable(given):
         function: Callable[[Any], Any] | None = given
@@ -391,6 +391,10 @@ def _penalty(given: Any, parameters: list[Any]) -> Callable[[Any], Any] | None:
     weight = _checks.as_float(given, "penalty")
     if not weight >= 0.0:
         raise ValueError(f"penalty must be at least 0, or a function of the model, not {given!r}")
+    if weight and path == "program":
+        from ._fit_program import squares
+
+        return squares(parameters, weight)
     return (lambda model: losses.l2_penalty(parameters, weight)) if weight else None
 
 
