@@ -2,6 +2,7 @@
 
 The loss of one sample is recorded from the model and a named loss; a batch is then one call into C, for its loss, its
 gradient and what its labels are read off. Which samples a batch has, and what is done to the gradient, others decide.
+Also predictions of models that take no arrays. Needs the C extension, so it is imported where a program is wanted.
 """
 
 from __future__ import annotations
@@ -99,8 +100,7 @@ class Recorded:
         options: dict[str, Any] = {} if self.loss == "sse" else {"reduction": "sum"}
 
         def loss_and_outputs(x: Any, y: Any) -> Any:
-            output = model(x)
-            output = output if is_value(output) else list(output)
+            output = _output(model, x)
             return named([output], [y], **options), output
 
         with in_mode(model, training):
@@ -116,6 +116,11 @@ class Recorded:
     def divisor(self, samples: int) -> int:
         """By what the sum of the samples' losses is divided."""
         return 1 if self._terms is None else samples * self._terms
+
+
+def _output(model: Any, x: Any) -> Any:
+    output = model(x)
+    return output if is_value(output) else list(output)
 
 
 def _same(one: Recording, other: Recording) -> bool:
@@ -239,3 +244,22 @@ def squares(parameters: list[Any], weight: float) -> Callable[[Any], Computed]:
         return Computed(program.run("gradient", alone, gradient=gradient), gradient, program)
 
     return penalty
+
+
+# ---- predictions ----
+
+
+def outputs_of(model: Any, rows: list[list[float]]) -> list[Any] | None:
+    """What the model gives for each sample, bit for bit: a list of floats, or of lists of them. None where no program
+    can tell: the model cannot be recorded, or an output is not finite, so that the model itself may raise an error."""
+    shapes = ((len(rows[0]),),)
+    try:
+        one, other = (record(lambda x: _output(model, x), shapes, model.parameters()) for _ in range(2))
+        if not _same(one, other):
+            return None
+        program = program_of(type(model).__name__, ("X",), shapes, one, exact=True, threads=None)
+        found = program(np.array(rows))
+    except Exception:  # whatever the model says of Values in place of numbers
+        return None
+    outputs: list[Any] = found.tolist()
+    return outputs if np.isfinite(found).all() else None

@@ -333,12 +333,12 @@ class Module:
         Values that stand for any sample, to record a compiled program (see pygrad.compile) that runs in place of it:
         for scalar parameters and a named loss. 'auto': arrays for modules with array parameters; otherwise a program
         where the module can be recorded, on the backends 'c' and 'cffi'; or arrays for networks of pygrad's own
-        neurons with a named loss; whichever is faster, which is decided from the sizes alone (pygrad._paths,
-        pygrad._fit_program). A resumed fit keeps its path. It is in history.path. All give the same but for rounding;
-        scalars to the bit what the samples give one by one, on every machine, while the last bits of arrays are those
-        of NumPy's BLAS. A program has no OverflowError and its like: where Python would raise, its loss is inf or nan.
-        compile: False for no program where path is 'auto', True for path='program': then what cannot be recorded is an
-        error. What a module of one's own decides by Python's means is recorded as it is when an epoch begins.
+        neurons with a named loss; whichever is faster, which is decided from the sizes alone (pygrad._paths). A resumed
+        fit keeps its path. It is in history.path. All give the same but for rounding; scalars to the bit what the
+        samples give one by one, on every machine, while the last bits of arrays are those of NumPy's BLAS. In a program
+        no operation raises: where Python would, as for an exp beyond the floats, the loss is inf or nan.
+        compile: False for no program where path is 'auto'; True for path='program', where what cannot be recorded is an
+        error. What a module decides by Python's means is recorded as it is when an epoch begins.
 
         'loss' in the History is the mean over the epoch's samples of the losses as they were met, each before its step.
         'accuracy' likewise: there is one for the losses that have labels (see predict). Modules are in training mode,

@@ -1,7 +1,8 @@
 """What a trained model says about samples: outputs, labels, probabilities, and how good they are.
 
-No graph is kept: samples are computed one at a time, or many at once as arrays, as _paths.py decides. What labels and
-probabilities there are depends on the named loss, by the table of _tasks.py; the results are NumPy arrays.
+No graph is kept: samples are computed one at a time, many of them by a program that gives the same bits, or at once as
+arrays, as _paths.py decides. What labels and probabilities there are depends on the named loss, by the table of
+_tasks.py; the results are NumPy arrays.
 """
 
 from __future__ import annotations
@@ -43,7 +44,12 @@ def _outputs(model: Any, X: Any) -> Any:
             return _on_arrays(model, X)
         rows = _samples.as_rows(X, "X")
         _paths.Scalars.outputs_each(model, rows, "X[0]")  # for its errors
-        return [plain(model(row)) for row in rows]
+        found = None
+        if _samples.are_rows(X) and _paths.program_pays(model, 1, len(rows)):
+            from ._fit_program import outputs_of
+
+            found = outputs_of(model, rows)
+        return [plain(model(row)) for row in rows] if found is None else found
 
 
 def _on_arrays(model: Any, X: Any) -> Array:

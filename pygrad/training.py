@@ -2,7 +2,7 @@
 
 The arithmetic is that of the plain loop: outputs = [model(x) for x in batch], or model(batch) on arrays, then the loss,
 zero_grad, backward, step; so the same bits on every backend, and no graph outlives its batch. Or a compiled program
-does the same but for rounding. Which it is, _paths.py and _fit_program.py decide. What a model gives afterwards is
+does the same but for rounding (_fit_program.py). Which it is, _paths.py decides. What a model gives afterwards is
 pygrad.prediction.
 """
 

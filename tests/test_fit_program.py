@@ -484,6 +484,33 @@ def test_modes_in_training_and_validation(backend):
     assert history["loss"] != history["validation_loss"]
 
 
+# ---- predictions ----
+
+
+def test_predictions_are_the_models_to_the_bit(Value):
+    """By a program, where that pays, which calls the model only a few times; otherwise one by one."""
+    calls = []
+
+    class Own(Module):
+        def __init__(self):
+            self.w = [Value(0.3), Value(-1.2)]
+
+        def __call__(self, x):
+            calls.append(type(x[0]))
+            y = (self.w[0] * x[0]).tanh() + (self.w[1] * x[1]).exp()
+            return [y, y.sigmoid()]
+
+    model, X = Own(), RNG.normal(size=(1000, 2))
+    expected = [[v.data for v in model(x)] for x in X.tolist()]
+    calls.clear()
+    np.testing.assert_array_equal(model.predict(X), expected)
+    assert len(calls) == (1001 if Value._pygrad_backend == "python" else 3)
+    np.testing.assert_array_equal(model.predict(X[:5]), expected[:5])
+    X[7, 1] = -1000.0
+    with pytest.raises(OverflowError):  # as the model itself
+        model.predict(X)
+
+
 # ---- the command line ----
 
 
@@ -495,7 +522,8 @@ def test_the_command_line_says_so(tmp_path, backend_name):
     def trained(*options):
         run = subprocess.run(
             [sys.executable, "-m", "pygrad", "train", "points.csv", "--target", "kind", "--epochs", "60", *options],
-            capture_output=True, cwd=tmp_path, env={**os.environ, "PYGRAD_BACKEND": backend_name}, check=True, text=True,
+            capture_output=True, cwd=tmp_path, env={**os.environ, "PYGRAD_BACKEND": backend_name}, check=True,
+            encoding="utf-8",
         )  # fmt: skip
         assert run.stderr == ""
         return run.stdout
