@@ -130,6 +130,9 @@ def _same(one: Recording, other: Recording) -> bool:
 
 # ---- batches ----
 
+COPIED = 1 << 20
+"""Samples of so many numbers are copied for each epoch, in its order: that takes less time than to gather each batch."""
+
 
 class Computed:
     """The loss of a batch, with what the training loop asks of a Value: data, backward(), and a penalty to be added."""
@@ -172,17 +175,20 @@ class Programs(Arrays):
         return Scalars.outputs_each(model, [rows[0].tolist()], what)
 
     def order(self, indices: Sequence[int] | None) -> Any:
-        """The samples in this order, so that batches are slices."""
+        """Rows, targets and the places of this order in them; None: as they stand, so that batches are slices."""
         if self.learns:
             self.recorded.renew()
         if indices is None:
-            return self.rows, self.targets
+            return self.rows, self.targets, None
         places = np.array(indices, np.intp)
-        return self.rows[places], self.targets[places]
+        if self.rows.size > COPIED:
+            return self.rows, self.targets, places
+        return self.rows[places], self.targets[places], None
 
     def batch(self, order: Any, start: int, stop: int) -> tuple[Any, Any]:
-        rows, targets = order
-        return rows[start:stop], targets[start:stop]
+        rows, targets, places = order
+        of_batch = slice(start, stop) if places is None else places[start:stop]
+        return rows[of_batch], targets[of_batch]
 
     def computed(self, model: Any, loss: Callable[[Any, Any], Any], rows: Any, targets: Any) -> tuple[Any, Any]:
         recorded = self.recorded

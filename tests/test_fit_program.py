@@ -11,12 +11,13 @@ import sys
 import numpy as np
 import pytest
 
-from pygrad import losses, optim, saving
+from pygrad import _fit_program, losses, optim, saving
 from pygrad._paths import program_pays
 from pygrad._tracing import TraceError
 from pygrad.callbacks import Callback
 from pygrad.history import History
 from pygrad.nn import ELU, MLP, Dropout, Layer, Linear, Module, Sequential, Softmax, Tanh
+from pygrad.programs.compiled import compile as compile_
 from pygrad.training import epoch_order
 
 N = 60
@@ -134,6 +135,14 @@ def test_gradients_are_where_backward_leaves_them(backend):
     np.testing.assert_allclose([p.grad for p in model.parameters()], [p.grad for p in plain.parameters()], rtol=1e-12)
 
 
+def test_batches_of_many_samples_are_gathered(backend, monkeypatch):
+    models = [network(backend, 3) for _ in range(2)]
+    models[0].fit(POINTS, CLASSES, loss="cross_entropy", epochs=2, batch_size=16, path="program", validation=0.25)
+    monkeypatch.setattr(_fit_program, "COPIED", 0)
+    models[1].fit(POINTS, CLASSES, loss="cross_entropy", epochs=2, batch_size=16, path="program", validation=0.25)
+    assert numbers(models[0]) == numbers(models[1])
+
+
 def test_samples_of_every_kind(backend):
     model, history = on_paths(lambda: network(backend, 1), POINTS, SIGNS, loss="hinge", epochs=2, batch_size=9)
     wide = np.zeros((N, 4))
@@ -177,6 +186,28 @@ def test_the_same_bits_whatever_the_engine():
         history = model.fit(POINTS, CLASSES, loss="cross_entropy", epochs=2, path="program", validation=0.2)
         results.add((*numbers(model), *history["loss"], *history["validation_loss"]))
     assert len(results) == 1
+
+
+def test_one_run_gives_loss_gradient_and_outputs(Value):
+    """What the questions give one by one; also outputs that are arguments, the loss, or the same for all samples."""
+    w = [Value(0.5), Value(-1.5), Value(2.0)]
+
+    def f(x, k):
+        scores = [w[0] * x[0], (w[1] * x[1]).tanh(), w[2] * w[2]]
+        loss = losses.cross_entropy([scores], [k])
+        return loss, scores, x[0], [3.0, loss, w[1]]
+
+    X, k = RNG.normal(size=(37, 2)), CLASSES[:37]
+    program = compile_(f, params=w).record(X, k)
+    given = program.given((X, k))
+    found = [np.full(shape, np.nan) for shape in [(37,), (37, 3), (37,), (37, 3)]]
+    gradient, alone = np.empty(3), np.empty(3)
+    loss = program.run("gradient_outputs", given, outputs=found, gradient=gradient, seed=0.25)
+    assert loss == program.run("gradient", given, gradient=alone, seed=0.25)
+    np.testing.assert_array_equal(gradient, alone)
+    for mine, expected in zip(found, program(X, k)):
+        np.testing.assert_array_equal(mine, expected)
+    np.testing.assert_allclose(loss, found[0].sum(), rtol=1e-14)
 
 
 def test_a_shuffle_is_pythons():
