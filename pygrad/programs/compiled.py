@@ -29,8 +29,9 @@ Array = NDArray[np.float64]
 class CompiledFunction:
     """A function of one sample that runs over arrays of them. Made by pygrad.compile, which says how.
 
-    It has the methods of Program and hands them to the program for the shapes it is given. As a decorator of a method
-    it is a method: every object has programs of its own, which live as long as it does.
+    It has those methods of Program that take arrays, and hands them to the program for their shapes; for the others ask
+    `program`, the one used last. As a decorator of a method it is a method: every object has programs of its own, which
+    live as long as it does.
     """
 
     def __init__(
@@ -299,8 +300,9 @@ def compile(  # noqa: A001  # pygrad.compile
         program. A function without arguments, which loops over its data itself, is its own only sample.
     params: the parameters, in order: a list of scalar Values, or a Module. By default all Values that f uses and that
         are older than the recording, in the order of their creation. Their data is read at every call.
-    exact: whether exp, log, tanh and their like are those of the graph engine, to the last bit. By default they are
-        functions of two units in the last place at most, many samples at once. All other operations are exact anyway.
+    exact: whether exp, log, tanh, powers and their like are those of the graph engine, to the last bit. By default they
+        are functions of two units in the last place at most, many samples at once, and x ** 2 is x * x. All other
+        operations are exact anyway.
     threads: as many at most; None: as many as pay off. The numbers do not depend on it.
     backend: that of the Values f uses, where it is not the one in use and params does not tell.
 
