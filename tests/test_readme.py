@@ -1,6 +1,7 @@
-"""The Python of README.md and docs/: the blocks of a file run one after the other, in an empty folder, as a reader would
-type them. Where a block of text follows one of Python, that is what it prints: '...' stands for anything, and line
-breaks for spaces. Names in tracebacks are those of example.py; times are nowhere looked at.
+"""The Python of README.md and docs/: a file's blocks run one after the other, in an empty folder, as a reader would.
+
+Where a block of text follows one of Python, that is what it prints: '...' stands for anything, and line breaks for
+spaces. Files in errors are called example.py; times are nowhere looked at.
 """
 
 from __future__ import annotations
