@@ -313,9 +313,10 @@ class Program:
     def value_and_grad(self, *arrays: Any, reduction: str = "mean") -> tuple[float, Array]:
         """The mean loss, or its sum with reduction='sum', and its gradient, an array of shape (P,). No .grad changes.
 
-        Losses are added from the first sample to the last. So are the gradients of samples, within at most 16 tasks of
-        at least 512 samples, whose sums are added in order. Raises TypeError for a function whose (first) output is a
-        list; ValueError for a mean of no samples.
+        Losses are added from the first sample to the last. So are the contributions to the gradient, for each place
+        where a parameter is used, within at most 16 tasks of at least 512 samples, whose sums are added in order.
+
+        Raises TypeError for a function whose (first) output is a list; ValueError for a mean of no samples.
         """
         return self.gradient_of(self.given(arrays), reduction, "value_and_grad")
 
