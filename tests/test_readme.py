@@ -23,7 +23,7 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 END = "---- end of block ----"
-FILES = {"README.md": {"moons.npz", "graph.svg"}, "docs/programs.md": set()}
+FILES = {"README.md": {"moons.npz", "graph.svg"}, "docs/programs.md": {"squared.c"}}
 """The files, and what their examples leave behind."""
 
 
