@@ -131,7 +131,7 @@ def _same(one: Recording, other: Recording) -> bool:
 # ---- batches ----
 
 COPIED = 1 << 20
-"""Samples of so many numbers are copied for each epoch, in its order: that is faster than to gather each batch."""
+"""Samples of so many numbers at most are copied for each epoch, in its order: faster than to gather each batch."""
 
 
 class Computed:

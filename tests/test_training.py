@@ -468,6 +468,8 @@ def test_progress(monkeypatch):
     assert (bar.done, bar.closed, bar.options["total"]) == (10, True, 10)
     assert bar.texts == ["epoch 1/2, scalars", {"loss": f"{history['loss'][0]:.4g}"},
                          "epoch 2/2, scalars", {"loss": f"{history['loss'][1]:.4g}"}]  # fmt: skip
+    small("c").fit(X, Y, **options, progress=True, compile=True)
+    assert bars.pop().texts[::2] == ["epoch 1/2, program", "epoch 2/2, program"]
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     small("c").fit(X, Y, **options)
     assert len(bars) == 2
