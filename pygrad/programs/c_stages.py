@@ -230,15 +230,14 @@ class StageText:
 
     def instruction(self, instruction: Sequence[int]) -> None:
         code, z, a, b, c, d, width, at = instruction
-        form, op = code >> 8, code & 0xFF
+        repeat, form, op = code >> 16, code >> 8 & 0xFF, code & 0xFF
         if form == 3:
             getattr(self, "do_" + _OTHERS[op])(z, a, b, c, d, width, at)
             return
-        x, y, g = (a, b, None) if form == 0 else (b, c, a)
-        self.map(_NAMES[op], form, z, {"x": x, "y": y, "g": g, "z": d}, width, at)
+        places = [self.slot(slot, 1 if repeat >> i & 1 else width) for i, slot in enumerate((a, b, c, d))]
+        self.map(_NAMES[op], form, z, dict(zip("xy" if form == 0 else "gxyz", places)), width, at)
 
-    def map(self, op: str, form: int, z: int, slots: dict[str, int | None], width: int, at: int) -> None:
-        operands = {v: self.slot(slot, width) for v, slot in slots.items() if slot is not None}
+    def map(self, op: str, form: int, z: int, operands: dict[str, str], width: int, at: int) -> None:
         if op in ("pow_const", "leaky_relu", "elu"):
             operands["k"] = self.shared([at], "0")
         self.neighbours(width, f"{self.slot(z, width)} = {self.functions.expression(op, form, operands)};")
@@ -313,7 +312,7 @@ class StageText:
             f"t = {self.shared(starts, 'i')};", f"{loop('j', c)} t += {term};", f"{self.slot(z, width)} = t;",
         )  # fmt: skip
         if d:
-            self.map(_NAMES[d], 0, b, {"x": z}, width, 0)
+            self.map(_NAMES[d], 0, b, {"x": self.slot(z, width)}, width, 0)
 
     def do_dense_down(self, z: int, a: int, b: int, c: int, d: int, width: int, at: int) -> None:
         self.do_dense(z, a, b, c, d, width, at, down=True)
