@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror", "-Wmissing-prototypes", "-Wshadow",
+         "-Wsign-conversion", "-Wdouble-promotion",
          "-ffp-contract=off", "-fno-builtin"]  # fmt: skip
 """Warnings are errors."""
 

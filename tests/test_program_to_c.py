@@ -19,8 +19,12 @@ from pygrad.ops import OPS
 from pygrad.programs import Program
 from pygrad.programs import compile as compiled
 from pygrad.programs.arguments import Column, Layout
+from pygrad.programs.build import build
 from pygrad.programs.c_formulas import FORMULAS, HELPERS
 from pygrad.programs.c_stages import Tables
+from pygrad.programs.c_words import read
+from pygrad.programs.code import LEAVES
+from pygrad.programs.encode import MOVES, OTHER, REST
 from pygrad.programs.parameters import InArray
 from pygrad.programs.program import Outputs
 
@@ -376,6 +380,89 @@ def test_random_programs_give_the_bits_of_the_program(tmp_path):
             expected, expected_gradient = program.value_and_grad(x[one], y[one], labels[one])
             same(loss, expected)
             same(gradient, expected_gradient)
+        loss, gradient = c.loss(name, x, y, labels)
+        expected, expected_gradient = program.value_and_grad(x, y, labels)
+        same(loss, expected)
+        if has_one_order(program):
+            same(gradient, expected_gradient)
+
+
+def has_one_order(program) -> bool:
+    """Whether no two instructions of a stage of several lanes add to one place: its order is then that of the lanes."""
+    encoded, _ = build(program.code, program.signature, "gradient", exact=True)
+    for stage in read(encoded).stages:
+        places = []
+        for code, _, _, _, c, _, width, at in stage.instructions if stage.lanes != 1 else ():
+            if code == REST | OTHER["outer"]:
+                rows, cols = stage.pool[at : at + width], stage.pool[at + width : at + width + c]
+                places += [row + col for row in rows for col in cols]
+            elif code == REST | OTHER["accumulate"]:
+                places += stage.pool[at : at + width]
+        starts = [move[4] for move in stage.outputs if move[0] == MOVES["add_g"]]
+        added = {stage.pool[at + lane] for at in starts for lane in range(stage.lanes)}
+        if len(set(places)) < len(places) or added.intersection(places):
+            return False
+    return True
+
+
+def _computed(code, leaf):
+    """The first output of random code, by the engine; leaf: of op and number the Value."""
+    values = []
+    for op, args, k in zip(code.ops, code.args, code.ks):
+        operands = [values[i] for i in args]
+        if op in LEAVES:
+            made = Value(k) if op == "constant" else leaf(op, k)
+        elif op == "pick":
+            made = operands[2]
+        elif op == "dot":
+            start = len(args) % 2
+            made = Value.dot(operands[start::2], operands[start + 1 :: 2], operands[0] if start else None)
+        elif op in ("sum", "logsumexp"):
+            made = getattr(Value, op)(operands)
+        elif op == "pow_const":
+            made = operands[0] ** k
+        else:
+            made = getattr(operands[0], op)(*(operands[1:] if k is None else [k]))
+        values.append(made)
+    return values[code.outputs[0]]
+
+
+def test_random_losses_that_loop_themselves(tmp_path):
+    drawn = []
+
+    @settings(max_examples=40, database=None)
+    @given(codes())
+    def draw(code):
+        drawn.append(code)
+
+    draw()
+    programs = {}
+    rng = np.random.default_rng(7)
+    for i, code in enumerate(drawn):
+        shared = [Value(v) for v in (0.3, -0.7, 1.1, 0.4, -1.2)]
+        rows = rng.uniform(-2.0, 2.0, size=((1, 5, 17)[i % 3], INPUTS)).tolist()
+
+        def f(code=code, shared=shared, rows=rows):
+            def of(row):
+                first = {"parameter": 0, "shared": PARAMETERS}
+                return _computed(code, lambda op, k: Value(row[k]) if op == "input" else shared[first[op] + k])
+
+            outputs = [of(row) for row in rows]
+            mean = Value.sum(outputs) / len(rows)
+            return Value.sum([(z - mean) * (z - mean) for z in outputs]) + mean
+
+        programs[f"p{i}"] = compiled(f, exact=True).record()
+    c = CFile(programs, tmp_path)
+    compared = 0
+    for name, program in programs.items():
+        same(c.value(name), program())
+        loss, gradient = c.gradient(name)
+        expected, expected_gradient = program.value_and_grad()
+        same(loss, expected)
+        if has_one_order(program):
+            same(gradient, expected_gradient)
+            compared += 1
+    assert compared
 
 
 # ---- names ----

@@ -295,7 +295,7 @@ class StageText:
 
     def do_pick(self, z: int, a: int, b: int, c: int, d: int, width: int, at: int) -> None:
         index = self.classes[b]
-        self.say(f"s[{z}] = {index} >= 0 && {index} < {c} ? s[{added(a, f'(size_t){index}')}] : NAN;")
+        self.say(f"s[{z}] = {index} >= 0 && {index} < {c} ? s[{added(a, f'(size_t){index}')}] : (double)NAN;")
 
     def do_dpick(self, z: int, a: int, b: int, c: int, d: int, width: int, at: int) -> None:
         i = "0" if width == 1 else "(int64_t)i"

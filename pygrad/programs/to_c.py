@@ -49,9 +49,9 @@ _USE = (
     "Numbers are those of pygrad's exact=True to the last bit, if the C library is the same, arithmetic is in double "
     "precision and the compiler leaves formulas as they are: cc -std=c99 -O2 -ffp-contract=off -fno-builtin, and -lm "
     "to link. (Without -fno-builtin compilers replace calls: pow(x, 2.0) by x * x, which is faster, and may "
-    "differ in the last bit.) Only the gradients of several samples are added in another order, where a sample uses a "
-    "parameter in several places, or there are 1024 samples or more. Not with -ffast-math: the functions rely on NaN "
-    "and infinities.",
+    "differ in the last bit.) Only gradients of several samples, or of parts of a function that repeat, are added "
+    "in another order where a sample, or such a part, uses a parameter in several places, or where there are 1024 "
+    "samples or more. Not with -ffast-math: the functions rely on NaN and infinities.",
 )
 """The end of the comment that a file begins with."""
 _LABELS = 100
