@@ -3,6 +3,7 @@ and to the graph engine; names, comments and what cannot be written."""
 
 from __future__ import annotations
 
+import pickle
 import random
 import re
 from pathlib import Path
@@ -20,11 +21,12 @@ from pygrad.programs import Program
 from pygrad.programs import compile as compiled
 from pygrad.programs.arguments import Column, Layout
 from pygrad.programs.build import build
-from pygrad.programs.c_formulas import FORMULAS, HELPERS
-from pygrad.programs.c_stages import Tables
-from pygrad.programs.c_words import read
+from pygrad.programs.c_formulas import FORMULAS, HELPERS, Functions
+from pygrad.programs.c_stages import StageText, Tables
+from pygrad.programs.c_words import StageWords, Words, read
 from pygrad.programs.code import LEAVES
 from pygrad.programs.encode import MOVES, OTHER, REST
+from pygrad.programs.encode import OPS as OPS_OF_WORDS
 from pygrad.programs.parameters import InArray
 from pygrad.programs.program import Outputs
 
@@ -465,22 +467,43 @@ def test_random_losses_that_loop_themselves(tmp_path):
     assert compared
 
 
+def test_a_program_that_was_unpickled_gives_the_same_text():
+    program = compiled(_rosenbrock(5)).record()
+    assert pickle.loads(pickle.dumps(program)).to_c() == program.to_c()
+
+
+def test_layers_with_an_activation_in_the_instruction():
+    row, col, start = [0, 3], [0, 1], [2, 5]
+    dense = [REST | OTHER["dense"], 2, 0, 4, 2, OPS_OF_WORDS["tanh"], 2, 0]
+    stage = StageWords(0, 6, [], [], [dense], [], [*row, *col, *start], [])
+    text = StageText(Words(6, 0, [], [], [], 0, [stage]), stage, Tables("p"), Functions("p"), [], [], True)
+    assert text.each == [
+        "for (size_t i = 0; i < 2; i++) {",
+        "    t = parameters[2 + 3 * i];",
+        "    for (size_t j = 0; j < 2; j++) t += parameters[3 * i + j] * s[j];",
+        "    s[2 + i] = t;",
+        "}",
+        "for (size_t i = 0; i < 2; i++) s[4 + i] = tanh(s[2 + i]);",
+    ]
+
+
 # ---- names ----
 
 
 def test_names_in_c(tmp_path):
     a = Value(2.0, label="a */ #error \\")
 
-    def function(double, exp, größe, s, s_, NULL):
-        return a * double + exp[0] * größe + s * s_ + NULL
+    def function(double, exp, größe, s, s_, NULL, f_value):
+        return a * double + exp[0] * größe + s * s_ + NULL - f_value
 
-    program = compiled(function).record(*([np.ones(1)] + [np.ones((1, 1))] + [np.ones(1)] * 4))
+    program = compiled(function).record(*([np.ones(1)] + [np.ones((1, 1))] + [np.ones(1)] * 5))
     text = program.to_c()
     assert "double double_, const double *exp_, double argument2, double s_, double s__, double NULL_, " in text
     assert text.isascii()
     assert "#error" not in re.sub(r"/\*.*?\*/", "", text, flags=re.S)
     c = CFile({"f": program}, tmp_path)
-    same(c.value("f", 1.0, np.array([2.0]), 3.0, 4.0, 5.0, 6.0), 2.0 + 6.0 + 20.0 + 6.0)
+    same(c.value("f", 1.0, np.array([2.0]), 3.0, 4.0, 5.0, 6.0, 1.0), 2.0 + 6.0 + 20.0 + 6.0 - 1.0)
+    assert "argument6" in program.to_c("f")
 
 
 @pytest.mark.parametrize("name", ["", "1a", "a b", "a-b", "_a", "é", "a;", "x\n", "int main(){}//", "a*/"])

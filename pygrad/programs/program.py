@@ -181,7 +181,7 @@ class Program:
         NAME_loss the mean loss of several samples with its gradient. The parameters' current data are in it as
         NAME_parameters. name: what its names begin with; by default the function's. Numbers are those of exact=True.
 
-        Raises ValueError for a name that can't begin a name in C.
+        Raises ValueError for a name that can't begin a name in C, TypeError for what is no string.
         """
         from .to_c import to_c
 

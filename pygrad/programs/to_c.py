@@ -134,7 +134,8 @@ class _File:
         used = set(_TAKEN)
 
         def unique(name: str, otherwise: str) -> str:
-            name = name if _IDENTIFIER.match(name) else otherwise
+            if not _IDENTIFIER.match(name) or name.startswith(f"{self.prefix}_"):
+                name = otherwise
             while name in used:
                 name += "_"
             used.add(name)
