@@ -575,6 +575,17 @@ def test_the_header_says_who_made_it():
     assert max(map(len, text[: text.index("*/")].splitlines())) <= 120
 
 
+def test_numbers_that_are_not_finite_are_doubles(tmp_path):
+    numbers = [0.1, -0.0, 5e-324, -1e308, float("inf"), float("-inf"), float("nan"), 123456.0]
+
+    def f(x):
+        return [x * v for v in numbers] + [Value(v) + x.exp() for v in numbers]
+
+    c = CFile({"numbers": compiled(f, exact=True).record(np.ones(1))}, tmp_path)
+    for x in (1.0, -2.5):
+        same(c.value("numbers", x), c.programs["numbers"](np.array([x])))
+
+
 def test_tables_are_strides_where_they_can_be():
     tables = Tables("p")
     assert tables.index([5], "i") == "5"

@@ -24,11 +24,11 @@ _WRITTEN_OUT = 6
 
 
 def number(x: float) -> str:
-    """A double in C, exactly; small whole numbers in decimal."""
+    """A double in C, exactly; small whole numbers in decimal. The macros of math.h are floats."""
     if math.isnan(x):
-        return "NAN"
+        return "(double)NAN"
     if math.isinf(x):
-        return "INFINITY" if x > 0 else "-INFINITY"
+        return "(double)INFINITY" if x > 0 else "-(double)INFINITY"
     return repr(x) if x == int(x) and abs(x) < 1e6 else x.hex()
 
 
