@@ -332,6 +332,8 @@ def fit(
         raise ValueError(f"batch_size must be at least 1, or None for all samples, not {batch_size!r}")
     if path == "auto" and (len(history) or history.partial is not None):
         path = history.path or "auto"
+        if path == "program" and compile is False:
+            path = "auto"
     ordinary = loss_name is not None and _samples.are_rows(X)
     steps = (last - len(history)) * -(-samples // size)
     programs = compile is not False and ordinary and _paths.program_pays(model, steps, size)

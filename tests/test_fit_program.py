@@ -258,6 +258,8 @@ def test_a_resumed_fit_keeps_its_path(backend):
     assert model.fit(POINTS, CLASSES, **{**FIT, "epochs": 3}, resume=history, compile=True).path == "program"
     assert model.fit(POINTS, CLASSES, **{**FIT, "epochs": 4}, resume=history).path == "program"
     assert model.fit(POINTS, CLASSES, **{**FIT, "epochs": 5}, resume=history, path="scalars").path == "scalars"
+    history = model.fit(POINTS, CLASSES, **{**FIT, "epochs": 1}, path="program")
+    assert model.fit(POINTS, CLASSES, **{**FIT, "epochs": 2}, resume=history, compile=False).path == "scalars"
     history = model.fit(POINTS, CLASSES, **FIT, path="program", callbacks=[Interrupt(1, 1)])
     with pytest.raises(ValueError, match="middle of an epoch with path='program': it cannot go on with 'scalars'"):
         model.fit(POINTS, CLASSES, **FIT, resume=history, path="scalars")
@@ -293,6 +295,10 @@ def test_a_module_changed_between_epochs_is_recorded_again(backend, Value):
         for neuron in run.model.layers[0].neurons:
             neuron.activation = "sigmoid"
 
+    def other_bias(run):
+        if run.epoch == 2:
+            run.model.layers[0].neurons[0].b = Value(0.25)
+
     class Scaled(Module):
         def __init__(self):
             self.layer, self.scale = Layer(2, 1, nonlin=False, seed=1, backend=backend), 1.0
@@ -305,6 +311,7 @@ def test_a_module_changed_between_epochs_is_recorded_again(backend, Value):
 
     options = {"loss": "hinge", "epochs": 4, "validation": 0.25}
     on_paths(lambda: network(backend, 1), POINTS, SIGNS, **options, callbacks=other_activation, paths=["scalars"])
+    on_paths(lambda: network(backend, 1), POINTS, SIGNS, **options, callbacks=other_bias, paths=["scalars"])
     on_paths(Scaled, POINTS, SIGNS, **options, callbacks=other_scale, paths=["scalars"])
 
 
