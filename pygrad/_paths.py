@@ -41,8 +41,8 @@ RECORDED_PARAMETER = 10_000
 """What recording costs, and making the program, in nanoseconds: RECORDED, and RECORDED_PARAMETER for each parameter.
 
 Programs are taken where the steps gain that. Measured on backend 'c' (CPython 3.11, one thread) over networks of 3 to
-25,450 parameters and 1 to 3 layers, with 1 to 128 samples a step: a step gained 0.8 to 4 times what this says,
-recording and making took 0.6 to 1.4 times. A step of one sample gains nothing. micrograd's moons, 100 samples: 314 µs
+25,450 parameters and 1 to 3 layers, with 4 to 128 samples a step: a step gained 0.9 to 5 times what this says,
+recording and making took 0.7 to 1.3 times. A step of one sample gains nothing. micrograd's moons, 100 samples: 314 µs
 as scalars, 97 as arrays, 22 as a program, which takes 4 ms to make; digits, 32 samples: 378, 105 and 40 µs, 19 ms.
 """
 
