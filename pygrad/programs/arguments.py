@@ -48,6 +48,22 @@ class Layout(NamedTuple):
 
 # ---- one argument ----
 
+_NESTED = 64  # as many axes as arrays have
+
+
+def holds_values(x: Any, depth: int = _NESTED) -> bool:
+    """Whether x is a scalar Value, or a (nested) list, tuple or array with one in it."""
+    if is_value(x):
+        return not x._holds_array
+    if isinstance(x, np.ndarray):
+        return x.dtype.kind == "O" and holds_values(x.reshape(-1).tolist(), 1)
+    if not isinstance(x, (list, tuple)) or not depth:
+        return False
+    kinds = set(map(type, x))
+    return not kinds <= _NUMBERS and any(holds_values(item, depth - 1) for item in x if type(item) not in _NUMBERS)
+
+
+_NUMBERS = {float, int, bool}
 
 def raw(x: Any, name: str) -> NDArray[Any]:
     """x as an array of whatever it holds, with a sample axis.
@@ -56,7 +72,8 @@ def raw(x: Any, name: str) -> NDArray[Any]:
     whose lengths differ.
     """
     if is_value(x):
-        raise TypeError(f"{name} must be an array of numbers, not a Value: use .data for what it holds")
+        kind = "an array Value" if x._holds_array else "a Value"
+        raise TypeError(f"{name} must be an array of numbers, not {kind}: use .data for what it holds")
     try:
         array = np.asarray(x)
     except ValueError:

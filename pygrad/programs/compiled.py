@@ -16,7 +16,8 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arguments import Column, Layout, Shape, check_count, raw, thread_count
+from .. import _tracing
+from .arguments import Column, Layout, Shape, check_count, holds_values, raw, thread_count
 from .minimise import Minimisation, minimise
 from .parameters import InValues
 from .program import Outputs, Program
@@ -29,6 +30,7 @@ Array = NDArray[np.float64]
 class CompiledFunction:
     """A function of one sample that runs over arrays of them. Made by pygrad.compile, which says how.
 
+    Called with Values it is the plain function, so that compiled functions are made of others, and gradients flow.
     It has those methods of Program that take arrays, and hands them to the program for their shapes; for the others ask
     `program`, the one used last. As a decorator of a method it is a method: every object has programs of its own, which
     live as long as it does.
@@ -54,6 +56,11 @@ class CompiledFunction:
         Raises TraceError naming the line where the function does what a program cannot; whatever the function raises;
         TypeError or ValueError for what are no arrays of numbers with a sample axis.
         """
+        if _tracing.active and _tracing.here():
+            raise _tracing.error(
+                f"{self!r} is asked about arrays in a recorded function: call it there with Values, those of the "
+                f"sample, and it gives what the plain function gives"
+            )
         shapes = []
         names = self._names if len(self._names) == len(arrays) else _numbered(arrays)
         for x, name in zip(arrays, names):
@@ -110,16 +117,30 @@ class CompiledFunction:
     def _found(self, arrays: tuple[Any, ...]) -> tuple[Program, Given]:
         """The program for these arrays, and the arrays as it takes them: quickly, if it is the one used last."""
         program = self._last
-        given = None if program is None else program.quick(arrays)
+        given = None if program is None or _tracing.active else program.quick(arrays)
         if program is None or given is None:
             program = self.record(*arrays)
             given = program.given(arrays)
         return program, given
 
     def __call__(self, *arrays: Any) -> Any:
-        """See Program.__call__."""
-        program, given = self._found(arrays)
+        """See Program.__call__. Called with Values, those of one sample, it gives what the plain function gives; so
+        it can be part of another graph, or of another recorded function."""
+        program = self._last
+        given = None if program is None or _tracing.active else program.quick(arrays)
+        if program is None or given is None:
+            if self._of_one(arrays):
+                return self.__wrapped__(*arrays)
+            program, given = self._found(arrays)
         return program.values_of(given)
+
+    def _of_one(self, arrays: tuple[Any, ...]) -> bool:
+        """Whether there are Values among these, and no array of samples by what is known of the shapes."""
+        if not arrays:
+            return _tracing.here()
+        shapes = () if self._last is None else self._last.layout.shapes
+        of_samples = (isinstance(x, np.ndarray) and x.ndim > len(shape) for x, shape in zip(arrays, shapes))
+        return any(map(holds_values, arrays)) and not any(of_samples)
 
     def value_and_grad(self, *arrays: Any, reduction: str = "mean") -> tuple[float, Array]:
         """See Program.value_and_grad."""
