@@ -152,7 +152,7 @@ static int pin(handle *self) {
 static int set_backward(PyObject *object, PyObject *given, void *unused) {
     (void)unused;
     handle *self = (handle *)object;
-    if (refused(Py_None, "setting _backward")) return -1;
+    if (refused(object, "setting _backward")) return -1;
     if (given && !PyCallable_Check(given)) return raise_error(PyObject_CallFunction(bad_hook, "O", given)) ? 0 : -1;
     if (!given && !self->traced) return 0; /* no hook to take away */
     if (given && arena->nodes[self->id].op == PG_OP_LEAF) { /* within no_grad() a leaf remains one */

@@ -119,6 +119,10 @@ _INSTEAD = (
     "operations of Values instead, such as pygrad.maximum, minimum, relu, abs or pick, and look at numbers outside the "
     "recorded function"
 )
+_CLOSURE = (
+    "an op with a Python closure (_backward) cannot be compiled, for it runs for one sample at a time. Write it in "
+    "operations of Values, whose gradient is known"
+)
 _ARRAYS = (
     "an array Value, or a function for those, in a recorded function: a program is recorded from scalar Values. Write "
     "the function for one sample, with lists of Values, and give the program the arrays"
@@ -138,15 +142,20 @@ def is_variable(x: Any) -> bool:
 
 
 def looked(v: Any, what: str) -> None:
-    """To be called before a number is looked at, or changed; v: None for what is refused whatever the Value. Raises
-    TraceError if this thread records and v is no constant."""
+    """To be called before a number is looked at, or changed, or a _backward set; v: None for what is refused whatever
+    the Value. Raises TraceError if this thread records and v is no constant."""
     if _current.trace is None:
         return
     if v is None:
         raise error(f"{what} in a recorded function: {_INSTEAD}")
+    if what == "setting _backward":
+        raise error(f"{what} of {f'the user-defined op {v._op!r}' if v._op else 'a Value'}: {_CLOSURE}")
     if v._holds_array or _asked_by_arrays():
         raise error(_ARRAYS)
     if not is_constant(v):
+        code = _user_frame().f_code
+        if "_backward" in code.co_names:  # it sets one later
+            raise error(f"{what} of a Value in the user-defined op {code.co_name}: {_CLOSURE}")
         raise error(f"{what} of a Value that depends on the function's inputs or on parameters: {_INSTEAD}")
 
 

@@ -370,7 +370,7 @@ class Value(Surface, Updates):
     @_backward.setter
     def _backward(self, hook: Callable[[], object]) -> None:
         if _tracing.active:
-            _tracing.looked(None, "setting _backward")
+            _tracing.looked(self, "setting _backward")
         if not callable(hook):
             raise _checks.bad_hook(hook)
         if recording.suspended and not recording.active() and self._name == "leaf":

@@ -32,7 +32,6 @@ def in_use(request: pytest.FixtureRequest) -> Any:
     pygrad.use(before)
 
 
-
 def here() -> int:
     return sys._getframe(1).f_lineno
 
@@ -238,6 +237,28 @@ def test_user_defined_ops(backend: str, Value: Any) -> None:
     hooked._backward = lambda: None
     with pytest.raises(TraceError, match="user-defined op ''"):
         record(lambda x: x * hooked, [()])
+
+
+def test_user_defined_ops_made_meanwhile(backend: str, Value: Any) -> None:
+    def cube(x: Any) -> Any:
+        out = Value(x.data**3, (x,), "cube")
+
+        def _backward() -> None:
+            x.grad += 3 * x.data**2 * out.grad
+
+        out._backward = _backward
+        return out
+
+    with pytest.raises(TraceError, match=r"line \d+: \.data of a Value in the user-defined op cube: an op with a"):
+        record(cube, [()])
+
+    def unlooked(x: Any) -> Any:
+        out = Value(0.0, (x,), "mine")
+        out._backward = lambda: None
+        return out
+
+    with pytest.raises(TraceError, match=r"line \d+: setting _backward of the user-defined op 'mine': an op with a"):
+        record(unlooked, [()])
 
 
 def test_dropout(backend: str, Value: Any) -> None:
