@@ -10,6 +10,7 @@ slower as long as any thread records.
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ class TraceError(Exception):
 
     filename, lineno: where, in the user's own code.
     """
+
+    __module__ = "pygrad.programs"  # where it is public
 
     def __init__(self, message: str, filename: str = "", lineno: int = 0) -> None:
         super().__init__(message, filename, lineno)
@@ -99,6 +102,8 @@ def recorded(trace: Trace) -> Iterator[None]:
         for cause in _causes(error):
             if cause is not error and cause in trace.errors:
                 raise cause from None
+        if _is_of_index(error):
+            raise _error_of_index(error) from error
         raise
     finally:
         _current.trace = None
@@ -122,6 +127,14 @@ _INSTEAD = (
 _CLOSURE = (
     "an op with a Python closure (_backward) cannot be compiled, for it runs for one sample at a time. Write it in "
     "operations of Values, whose gradient is known"
+)
+_NO_INTEGER = re.compile(
+    r"indices must be integers.*Value|int\(\) argument must .* 'Value'|"
+    r"'Value' object cannot be interpreted as an integer"
+)
+_INDEX = (
+    "an index, a key or an int of a Value: which number it is differs from sample to sample. Where the index is an "
+    "argument of the recorded function, pygrad.pick(values, index) picks a value for each sample"
 )
 _ARRAYS = (
     "an array Value, or a function for those, in a recorded function: a program is recorded from scalar Values. Write "
@@ -153,7 +166,7 @@ def looked(v: Any, what: str) -> None:
     if v._holds_array or _asked_by_arrays():
         raise error(_ARRAYS)
     if not is_constant(v):
-        code = _user_frame().f_code
+        code = _users([(frame, 0) for frame in _frames()])[0].f_code
         if "_backward" in code.co_names:  # it sets one later
             raise error(f"{what} of a Value in the user-defined op {code.co_name}: {_CLOSURE}")
         raise error(f"{what} of a Value that depends on the function's inputs or on parameters: {_INSTEAD}")
@@ -166,10 +179,29 @@ def compared(x: Any, y: Any) -> None:
             looked(v, "a comparison")
 
 
+def _is_of_index(error: Exception) -> bool:
+    """Whether Python or NumPy says that a Value is no integer, or a dict that there is none of this key."""
+    text = str(error)
+    if isinstance(error, KeyError):
+        return bool(error.args) and hasattr(type(error.args[0]), "_pygrad_backend")
+    if isinstance(error, TypeError):
+        return _NO_INTEGER.search(text) is not None
+    return isinstance(error, IndexError) and text.startswith("only integers, slices")
+
+
+def _error_of_index(error: Exception) -> TraceError:
+    """What is said instead, with the line that the error came from."""
+    places = []
+    trace = error.__traceback__
+    while trace is not None:
+        places.append((trace.tb_frame, trace.tb_lineno))
+        trace = trace.tb_next
+    return TraceError(_INDEX, *_user_place(places[::-1]))
+
+
 def error(message: str) -> TraceError:
     """The error, with the place of the user's code that led to it."""
-    frame = _user_frame()
-    made = TraceError(message, frame.f_code.co_filename, frame.f_lineno)
+    made = TraceError(message, *_user_place())
     if _current.trace is not None:
         _current.trace.errors.append(made)
     return made
@@ -196,12 +228,20 @@ def _path(frame: FrameType) -> str:
     return frame.f_code.co_filename.replace("\\", "/")
 
 
-def _user_frame() -> FrameType:
-    """The innermost one that is neither pygrad's nor of a library; or, if all are, that is not pygrad's."""
-    found = [frame for frame in _frames() if not _path(frame).startswith(_PACKAGE)]
+def _user_place(places: list[tuple[FrameType, int]] | None = None) -> tuple[str, int]:
+    """File and line of the innermost frame that is neither pygrad's nor of a library; or, if all are, not pygrad's.
+
+    places: frames with their lines, the innermost first; by default those that are running.
+    """
+    frame, line = _users(places or [(frame, frame.f_lineno) for frame in _frames()])
+    return frame.f_code.co_filename, line
+
+
+def _users(places: list[tuple[FrameType, int]]) -> tuple[FrameType, int]:
+    found = [place for place in places if not _path(place[0]).startswith(_PACKAGE)]
     libraries = _libraries()
-    own = (frame for frame in found if not _path(frame).startswith(libraries))
-    return next(own, found[0] if found else sys._getframe())
+    own = (place for place in found if not _path(place[0]).startswith(libraries))
+    return next(own, found[0] if found else places[0])
 
 
 def _asked_by_arrays() -> bool:

@@ -261,6 +261,40 @@ def test_user_defined_ops_made_meanwhile(backend: str, Value: Any) -> None:
         record(unlooked, [()])
 
 
+INDICES: dict[str, Callable[[Any], Any]] = {
+    "list": lambda x: [1.0, 2.0][x],
+    "tuple": lambda x: (1.0, 2.0)[x],
+    "text": lambda x: "ab"[x],
+    "array": lambda x: np.array([1.0, 2.0])[x],
+    "dict": lambda x: {0.0: 1.0}[x],
+    "int": lambda x: [1.0, 2.0][int(x)],
+    "range": lambda x: sum(range(x)),
+}
+
+
+@pytest.mark.parametrize("kind", INDICES)
+def test_indices_hint_at_pick(backend: str, Value: Any, kind: str) -> None:
+    f = INDICES[kind]
+    with pytest.raises(TraceError, match=r"pygrad\.pick\(values, index\)") as caught:
+        record(f, [()])
+    assert (caught.value.filename, caught.value.lineno) == (__file__, f.__code__.co_firstlineno)
+    assert isinstance(caught.value.__cause__, (TypeError, IndexError, KeyError))
+
+
+def test_other_errors_are_what_they_are(backend: str, Value: Any) -> None:
+    for f in (lambda x: [1.0][2], lambda x: {}["w"], lambda x: range("w"), lambda x: int("w"), lambda x: x + "w"):
+        with pytest.raises((IndexError, KeyError, TypeError, ValueError)):
+            record(f, [()])
+
+
+def test_the_error_is_a_public_class() -> None:
+    assert TraceError.__module__ == "pygrad.programs"
+    assert pygrad.TraceError is pygrad.programs.TraceError is TraceError
+    error = TraceError("no", "f.py", 3)
+    assert b"pygrad.programs" in pickle.dumps(error)
+    assert repr(pickle.loads(pickle.dumps(error))) == repr(error) == "TraceError('no', 'f.py', 3)"
+
+
 def test_dropout(backend: str, Value: Any) -> None:
     model = nn.MLP(2, [3, 1], dropout=0.5, seed=1)
     with pytest.raises(TraceError, match=r"Dropout\(0.5\) in training mode"):
