@@ -165,6 +165,21 @@ PG_INLINE void vec_transpose(vec *x) {
 #endif
 #endif
 
+/* Before a loop with a constant number of turns over sums that are to stay in registers. */
+#if defined(__GNUC__) || defined(__clang__)
+#define PG_UNROLL _Pragma("GCC unroll 8")
+#else
+#define PG_UNROLL
+#endif
+
+/* x, loaded here and now: GCC would rather load it once more for each use. */
+PG_INLINE vec vec_kept(vec x) {
+#if defined(__GNUC__) && PG_WIDTH == 8
+    __asm__("" : "+v"(x));
+#endif
+    return x;
+}
+
 /* PG_WIDTH numbers of v, wherever they are; or `count` < PG_WIDTH of them, and zeros. */
 PG_INLINE vec vec_gather(const double *v, const uint32_t *at, size_t count) {
     if (count >= PG_WIDTH) return vec_pick(v, at);
@@ -184,6 +199,15 @@ PG_INLINE void vec_scatter(double *v, const uint32_t *at, size_t count, vec numb
 static inline size_t part_of(size_t whole, size_t most) {
     size_t parts = (whole + most - 1) / most;
     return (whole + parts - 1) / parts;
+}
+
+/* The same once for all parts: those that begin before `larger` have `size` things, the others one less. */
+typedef struct {
+    size_t size, larger;
+} parts;
+static inline parts parts_of(size_t whole, size_t most) {
+    size_t count = (whole + most - 1) / most, size = count ? (whole + count - 1) / count : 0;
+    return (parts){size, size * (whole - count * (size - !!size))};
 }
 
 #endif
