@@ -35,15 +35,26 @@ typedef struct {
     void (*logsumexp)(double *z, const double *block, const uint32_t *x, size_t n, size_t lanes);
 } pg_formulas;
 
+/* What dense does to a sum before it is stored: the value or the derivative of an op, by ops.h's formula. h: the op's
+ * value, of which the derivative is computed; the sum is g. From PG_FINISH_RELU_DX on, h is needed. */
+typedef enum {
+    PG_FINISH_NONE,
+    PG_FINISH_RELU,
+    PG_FINISH_RELU_DX,
+    PG_FINISH_TANH_DX,
+    PG_FINISH_SIGMOID_DX
+} pg_finish;
+
 typedef struct {
     const char *name;    /* "baseline", "avx2", "avx512" */
     int (*usable)(void); /* whether this processor has it */
     pg_formulas fast;    /* exp, log, tanh, sigmoid, softplus and erf of vmath.h */
 
     /* z[r] = start[r] + w(r, 0) * x[0] + w(r, 1) * x[1] + ..., left to right, for r < rows, where z and x are
-     * neighbouring slots, w(r, j) = v[row[r] + col[j]] and start[r] is v[start[r]]. */
+     * neighbouring slots, w(r, j) = v[row[r] + col[j]] and start[r] is v[start[r]]; and then what `finish` says, where
+     * h[r] are slots as z's (NULL if it needs none). */
     void (*dense)(double *z, const double *x, size_t lanes, const double *v, const uint32_t *row, const uint32_t *col,
-                  const uint32_t *start, size_t rows, size_t cols);
+                  const uint32_t *start, size_t rows, size_t cols, pg_finish finish, const double *h);
     /* g[row[r] + col[j]] += dy[r] * x[j] of sample 0, += of sample 1, ... for all r < rows, j < cols; `real` samples.
      * The targets are all different. scratch: pg_outer_scratch doubles, aligned. */
     void (*outer)(double *g, const double *dy, const double *x, size_t lanes, size_t real, const uint32_t *row,
@@ -58,7 +69,8 @@ typedef struct {
 
     /* As dense, but x[1] is the slot before x, x[2] the one before that, ... */
     void (*dense_down)(double *z, const double *x, size_t lanes, const double *v, const uint32_t *row,
-                       const uint32_t *col, const uint32_t *start, size_t rows, size_t cols);
+                       const uint32_t *col, const uint32_t *start, size_t rows, size_t cols, pg_finish finish,
+                       const double *h);
     /* z = the sum of the n slots of block that x names, from the first on; of none: 0. */
     void (*sum)(double *z, const double *block, const uint32_t *x, size_t n, size_t lanes);
     /* z = start + x[0] * x[1] + x[2] * x[3] + ..., left to right: n pairs of slots of block. start: a slot, or NULL: the

@@ -2,8 +2,8 @@
  * translation unit has them: AVX-512, AVX2, SSE2, two doubles by GCC's and Clang's extension, or one where nothing is
  * known (or PG_PLAIN_KERNELS is defined).
  *
- * Loads, stores, + and * lane by lane, and a transposition: what gives the same bits whatever the width. No fused
- * multiply-add, no sum over lanes. A part of a vector is its first `count` >= 1 lanes; no memory behind it is touched.
+ * Loads, stores, +, - and * lane by lane, selections, and a transposition: what gives the same bits whatever the width.
+ * No fused multiply-add, no sum over lanes. vec_relu: 0 where x < 0, else x, a nan and a negative zero as they are. A part of a vector is its first `count` >= 1 lanes; no memory behind it is touched.
  */
 #ifndef PG_KERNELS_VECTOR_H
 #define PG_KERNELS_VECTOR_H
@@ -38,7 +38,10 @@ PG_INLINE vec vec_load(const double *from) { return *from; }
 PG_INLINE void vec_store(double *to, vec x) { *to = x; }
 PG_INLINE vec vec_all(double x) { return x; }
 PG_INLINE vec vec_add(vec x, vec y) { return x + y; }
+PG_INLINE vec vec_sub(vec x, vec y) { return x - y; }
 PG_INLINE vec vec_mul(vec x, vec y) { return x * y; }
+PG_INLINE vec vec_relu(vec x) { return x < 0.0 ? 0.0 : x; }
+PG_INLINE vec vec_where_positive(vec y, vec x) { return y > 0.0 ? x : 0.0; }
 PG_INLINE vec vec_pick(const double *v, const uint32_t *at) { return v[at[0]]; }
 PG_INLINE vec vec_load_part(const double *from, size_t count) { return count ? *from : 0.0; }
 PG_INLINE void vec_store_part(double *to, size_t count, vec x) {
@@ -49,12 +52,16 @@ PG_INLINE void vec_transpose(vec *x) { (void)x; }
 #elif defined(PG_VECTOR_EXTENSION)
 
 typedef double vec __attribute__((vector_size(16)));
+typedef long long vec_bits __attribute__((vector_size(16)));
 typedef double vec_anywhere __attribute__((vector_size(16), aligned(8), may_alias));
 PG_INLINE vec vec_load(const double *from) { return *(const vec_anywhere *)from; }
 PG_INLINE void vec_store(double *to, vec x) { *(vec_anywhere *)to = x; }
 PG_INLINE vec vec_all(double x) { return (vec){x, x}; }
 PG_INLINE vec vec_add(vec x, vec y) { return x + y; }
+PG_INLINE vec vec_sub(vec x, vec y) { return x - y; }
 PG_INLINE vec vec_mul(vec x, vec y) { return x * y; }
+PG_INLINE vec vec_relu(vec x) { return (vec)((vec_bits)x & ~(x < (vec){0.0, 0.0})); }
+PG_INLINE vec vec_where_positive(vec y, vec x) { return (vec)((vec_bits)x & (y > (vec){0.0, 0.0})); }
 PG_INLINE vec vec_pick(const double *v, const uint32_t *at) { return (vec){v[at[0]], v[at[1]]}; }
 PG_INLINE vec vec_load_part(const double *from, size_t count) {
     return count > 1 ? vec_load(from) : (vec){from[0], 0.0};
@@ -77,7 +84,12 @@ PG_INLINE vec vec_load(const double *from) { return _mm512_loadu_pd(from); }
 PG_INLINE void vec_store(double *to, vec x) { _mm512_storeu_pd(to, x); }
 PG_INLINE vec vec_all(double x) { return _mm512_set1_pd(x); }
 PG_INLINE vec vec_add(vec x, vec y) { return _mm512_add_pd(x, y); }
+PG_INLINE vec vec_sub(vec x, vec y) { return _mm512_sub_pd(x, y); }
 PG_INLINE vec vec_mul(vec x, vec y) { return _mm512_mul_pd(x, y); }
+PG_INLINE vec vec_relu(vec x) { return _mm512_max_pd(_mm512_setzero_pd(), x); }
+PG_INLINE vec vec_where_positive(vec y, vec x) {
+    return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(y, _mm512_setzero_pd(), _CMP_GT_OQ), x);
+}
 PG_INLINE vec vec_pick(const double *v, const uint32_t *at) {
     return _mm512_set_pd(v[at[7]], v[at[6]], v[at[5]], v[at[4]], v[at[3]], v[at[2]], v[at[1]], v[at[0]]);
 }
@@ -109,7 +121,12 @@ PG_INLINE vec vec_load(const double *from) { return _mm256_loadu_pd(from); }
 PG_INLINE void vec_store(double *to, vec x) { _mm256_storeu_pd(to, x); }
 PG_INLINE vec vec_all(double x) { return _mm256_set1_pd(x); }
 PG_INLINE vec vec_add(vec x, vec y) { return _mm256_add_pd(x, y); }
+PG_INLINE vec vec_sub(vec x, vec y) { return _mm256_sub_pd(x, y); }
 PG_INLINE vec vec_mul(vec x, vec y) { return _mm256_mul_pd(x, y); }
+PG_INLINE vec vec_relu(vec x) { return _mm256_max_pd(_mm256_setzero_pd(), x); }
+PG_INLINE vec vec_where_positive(vec y, vec x) {
+    return _mm256_and_pd(_mm256_cmp_pd(y, _mm256_setzero_pd(), _CMP_GT_OQ), x);
+}
 PG_INLINE vec vec_pick(const double *v, const uint32_t *at) {
     return _mm256_set_pd(v[at[3]], v[at[2]], v[at[1]], v[at[0]]);
 }
@@ -146,7 +163,10 @@ PG_INLINE vec vec_load(const double *from) { return _mm_loadu_pd(from); }
 PG_INLINE void vec_store(double *to, vec x) { _mm_storeu_pd(to, x); }
 PG_INLINE vec vec_all(double x) { return _mm_set1_pd(x); }
 PG_INLINE vec vec_add(vec x, vec y) { return _mm_add_pd(x, y); }
+PG_INLINE vec vec_sub(vec x, vec y) { return _mm_sub_pd(x, y); }
 PG_INLINE vec vec_mul(vec x, vec y) { return _mm_mul_pd(x, y); }
+PG_INLINE vec vec_relu(vec x) { return _mm_max_pd(_mm_setzero_pd(), x); }
+PG_INLINE vec vec_where_positive(vec y, vec x) { return _mm_and_pd(_mm_cmpgt_pd(y, _mm_setzero_pd()), x); }
 PG_INLINE vec vec_pick(const double *v, const uint32_t *at) { return _mm_set_pd(v[at[1]], v[at[0]]); }
 PG_INLINE vec vec_load_part(const double *from, size_t count) {
     return count > 1 ? _mm_loadu_pd(from) : _mm_load_sd(from);

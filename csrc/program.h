@@ -44,8 +44,9 @@
  *     PG_PICK         z of a sample <- slot a + i, where i < c is the sample's entry of index argument b
  *     PG_PICK_DX      z + i <- slot a where i is the sample's entry of index argument b, else 0; width slots
  *     PG_DENSE        z <- kernels.h's dense: width rows, c columns, x = slot a; pool[at]: row, col, start (width + c + width);
- *                     d: an op of one operand and no constant applied to all of z (its value goes to slot b, z keeps
- *                     what goes into it; b may be z only if d is 0), or 0
+ *                     d: 0, or an op applied to the sums: one of one operand and no constant, whose value goes to slot b
+ *                     while z keeps the sums; relu with b = z, which keeps its values only; or op | PG_FORM_DX << 8, for
+ *                     relu, tanh and sigmoid: z <- the op's derivative, with g = the sums and z = slots b
  *     PG_DENSE_DOWN   the same, but x descends: its columns are slots a, a - 1, ..., a - c + 1
  *     PG_OUTER        G <- kernels.h's outer: width rows from slot a, c columns from slot b; pool[at]: row, col
  *     PG_ACCUMULATE   G[pool[at + i]] += slot a + i over the samples, i < width

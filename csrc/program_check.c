@@ -170,8 +170,10 @@ static int check_dense(checker *c, const pg_instruction *i, int down) {
         if (!reads_v(c, row[rows + cols + r])) return 0;
     if (!reads(c, x, cols) || !disjoint(i->z, rows, x, cols)) return 0;
     c->stage->work += (double)rows * (double)cols;
+    const pg_finish finish = pg_finish_of(i);
+    if (finish > PG_FINISH_RELU && (!reads(c, i->b, rows) || !disjoint(i->b, rows, i->z, rows))) return 0;
     if (!writes(c, i->z, rows)) return 0;
-    if (i->d == 0) return 1;
+    if (i->d == 0 || finish != PG_FINISH_NONE) return 1;
     c->stage->work += 4.0 * (double)rows;
     return kind_of(PG_FORM_VALUE, i->d) == PG_KIND_UNARY && disjoint(i->b, rows, x, cols) &&
            disjoint(i->b, rows, i->z, rows) && writes(c, i->b, rows);

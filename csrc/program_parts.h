@@ -24,6 +24,17 @@ typedef struct {
     uint32_t z, a, b, c, d, width, at;
 } pg_instruction;
 
+/* What a dense kernel does by itself of the op in field d; else PG_FINISH_NONE. */
+static inline pg_finish pg_finish_of(const pg_instruction *i) {
+    switch (i->d) {
+    case PG_OP_RELU: return i->b == i->z ? PG_FINISH_RELU : PG_FINISH_NONE;
+    case PG_OP_RELU | PG_FORM_DX << 8: return PG_FINISH_RELU_DX;
+    case PG_OP_TANH | PG_FORM_DX << 8: return PG_FINISH_TANH_DX;
+    case PG_OP_SIGMOID | PG_FORM_DX << 8: return PG_FINISH_SIGMOID_DX;
+    default: return PG_FINISH_NONE;
+    }
+}
+
 typedef struct {
     uint32_t lanes; /* 0: the samples */
     uint32_t slots;

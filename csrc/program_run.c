@@ -81,11 +81,15 @@ static void other(const run *r, const pg_stage *stage, const block *b, const pg_
     case PG_PICK: pick(r, b, i); break;
     case PG_PICK_DX: pick_dx(r, b, i); break;
     case PG_DENSE:
-    case PG_DENSE_DOWN:
+    case PG_DENSE_DOWN: {
+        const pg_finish finish = pg_finish_of(i);
         ((i->code & 0xff) == PG_DENSE ? r->kernels->dense : r->kernels->dense_down)(
-            z, b->slots + i->a * lanes, lanes, v, pool, pool + i->width, pool + i->width + i->c, i->width, i->c);
-        if (i->d) r->formulas->value[i->d](b->slots + i->b * lanes, z, NULL, NULL, NULL, 0.0, i->width * lanes);
+            z, b->slots + i->a * lanes, lanes, v, pool, pool + i->width, pool + i->width + i->c, i->width, i->c,
+            finish, finish > PG_FINISH_RELU ? b->slots + i->b * lanes : NULL);
+        if (i->d && finish == PG_FINISH_NONE)
+            r->formulas->value[i->d](b->slots + i->b * lanes, z, NULL, NULL, NULL, 0.0, i->width * lanes);
         break;
+    }
     case PG_OUTER:
         r->kernels->outer(b->g, b->slots + i->a * lanes, b->slots + i->b * lanes, lanes, b->real, pool,
                           pool + i->width, i->width, i->c, b->scratch);

@@ -246,7 +246,11 @@ class Machine:
         start = pool[at + width + c : at + 2 * width + c]
         x = block[a : a + c] if code == DENSE else block[a - c + 1 : a + 1][::-1]
         z = np.stack([self._row(x, start[r], [row[r] + j for j in col]) for r in range(width)])
-        if d:
+        if d >> 8 or b == words[1]:
+            for r in range(width if d else 0):
+                h = block[b + r] if d >> 8 else z[r]
+                z[r] = formula(d >> 8, d & 255, z[r], h, h, h, 0.0)
+        elif d:
             for r in range(width):
                 block[b + r] = formula(VALUE, d, z[r], z[r], z[r], z[r], 0.0)
         return z

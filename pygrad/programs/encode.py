@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .bundles import Bundle, bundles
 from .code import EFFECTS, Code
+from .fuse import fuse
 from .slots import Layout, Place, lay_out
 
 # csrc/program.h
@@ -119,7 +120,7 @@ class _StageWriter:
         self.rows: list[float] = []
         self.instructions: list[int] = []
         values = [i for i in stage.code.outputs if stage.code.ops[i] not in EFFECTS]
-        self.layout = layout = lay_out(stage.code, bundles(stage.code), values)
+        self.layout = layout = lay_out(stage.code, fuse(bundles(stage.code), values), values)
         inputs: list[int] = []
         for bundle in layout.prologue:
             self.fill(bundle)
@@ -239,18 +240,22 @@ class _StageWriter:
 
     def dense(self, bundle: Bundle, operands: list[Place]) -> None:
         """A product that starts from nothing starts from -0.0, which every sum leaves as it is."""
-        (x,) = operands
+        x, *values = operands
         places = [[self.place(w) for w in weights] for _, weights in bundle.rows]
         starts = [self.constants.place(-0.0) if s is None else self.place(s) for s, _ in bundle.rows]
         op = REST | OTHER["dense_down" if x.down else "dense"]
+        form, _, name = (bundle.k or "").rpartition(":")
+        d = OPS[name] | (DX if form else VALUE) if name else 0
+        b = values[0].slot if values else bundle.slot if d else 0
         offsets = _offsets(places)
         if offsets is not None:
             rows, cols = offsets
             at = self.pooled([*rows, *cols, *starts])
-            self.emit(op, bundle.slot, x.slot, c=len(cols), width=len(rows), at=at)
+            self.emit(op, bundle.slot, x.slot, b, len(cols), d, len(rows), at)
             return
-        for z, (row, start) in enumerate(zip(places, starts), bundle.slot):
-            self.emit(op, z, x.slot, c=len(row), at=self.pooled([0, *row, start]))
+        for r, (row, start) in enumerate(zip(places, starts)):
+            at = self.pooled([0, *row, start])
+            self.emit(op, bundle.slot + r, x.slot, b + r if d else 0, len(row), d, at=at)
 
     def outer(self, bundle: Bundle, operands: list[Place]) -> None:
         g, x = operands

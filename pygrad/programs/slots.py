@@ -15,7 +15,7 @@ from .bundles import Bundle, Run
 from .code import SHARED, Code
 
 REVERSIBLE = frozenset({"dense"})
-"""Kinds whose operand may stand in descending slots."""
+"""Kinds whose first operand may stand in descending slots."""
 
 
 class Place(NamedTuple):
@@ -65,11 +65,11 @@ class _Arranged:
         places, shared = self.places, self.shared
         for bundle in order:
             where: list[Place] = []
-            for run in bundle.operands:
+            for number, run in enumerate(bundle.operands):
                 if len(run) == 1 and not shared[run[0]]:
                     where.append(self.single(run[0]))
                 else:
-                    where.append(self.run(run, bundle.kind in REVERSIBLE))
+                    where.append(self.run(run, number == 0 and bundle.kind in REVERSIBLE))
             self.body.append(bundle)
             self.operands.append(where)
             for position, i in enumerate(bundle.members):

@@ -90,10 +90,21 @@ static void same_numbers(const pg_kernels *set, const char *what, buffer got, bu
     CHECK(1);
 }
 
+static double finished(double sum, double h, pg_finish finish) {
+    switch (finish) {
+    case PG_FINISH_RELU: return sum < 0.0 ? 0.0 : sum;
+    case PG_FINISH_RELU_DX: return h > 0.0 ? sum : 0.0;
+    case PG_FINISH_TANH_DX: return sum * (1.0 - h * h);
+    case PG_FINISH_SIGMOID_DX: return sum * (h * (1.0 - h));
+    default: return sum;
+    }
+}
+
 static void test_dense(const pg_kernels *set, size_t rows, size_t cols, size_t lanes, size_t kind) {
     int wild = (int)check_below(&dice, 2);
     buffer v = buffer_random(rows * cols + 64 + rows, wild), x = buffer_random(cols * lanes, wild);
-    buffer got = buffer_new(rows * lanes), want = buffer_new(rows * lanes);
+    buffer got = buffer_new(rows * lanes), want = buffer_new(rows * lanes), h = buffer_random(rows * lanes, wild);
+    pg_finish finish = (pg_finish)check_below(&dice, PG_FINISH_SIGMOID_DX + 1);
     uint32_t *row = indices(rows), *col = indices(cols), *start = indices(rows);
     tables(row, col, rows, cols, kind);
     for (size_t r = 0; r < rows; r++) start[r] = (uint32_t)check_below(&dice, v.n);
@@ -101,19 +112,20 @@ static void test_dense(const pg_kernels *set, size_t rows, size_t cols, size_t l
         for (size_t i = 0; i < lanes; i++) {
             double sum = v.at[start[r]];
             for (size_t j = 0; j < cols; j++) sum += v.at[row[r] + col[j]] * x.at[j * lanes + i];
-            want.at[r * lanes + i] = sum;
+            want.at[r * lanes + i] = finished(sum, h.at[r * lanes + i], finish);
         }
     }
-    set->dense(got.at, x.at, lanes, v.at, row, col, start, rows, cols);
+    set->dense(got.at, x.at, lanes, v.at, row, col, start, rows, cols, finish, h.at);
     same_numbers(set, "dense", got, want, rows, cols, lanes, lanes);
     buffer turned = buffer_new(cols * lanes), down = buffer_new(rows * lanes);
     for (size_t j = 0; j < cols; j++)
         memcpy(turned.at + (cols - 1 - j) * lanes, x.at + j * lanes, lanes * sizeof(double));
-    set->dense_down(down.at, turned.at + (cols ? cols - 1 : 0) * lanes, lanes, v.at, row, col, start, rows, cols);
+    set->dense_down(down.at, turned.at + (cols ? cols - 1 : 0) * lanes, lanes, v.at, row, col, start, rows, cols,
+                    finish, finish > PG_FINISH_RELU ? h.at : NULL);
     same_numbers(set, "dense_down", down, want, rows, cols, lanes, lanes);
     buffer_free(turned), buffer_free(down);
     free(row), free(col), free(start);
-    buffer_free(v), buffer_free(x), buffer_free(got), buffer_free(want);
+    buffer_free(v), buffer_free(x), buffer_free(got), buffer_free(want), buffer_free(h);
 }
 
 static void test_outer(const pg_kernels *set, size_t rows, size_t cols, size_t lanes, size_t real, size_t kind) {
