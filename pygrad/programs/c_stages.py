@@ -307,12 +307,20 @@ class StageText:
         starts = pool[at + width + c : at + 2 * width + c]
         x = [a - j if down else a + j for j in range(c)]
         term = f"{self.shared_table(rows, cols, 'i', 'j')} * {self.listed(x, 'j')}"
+        form, op = d >> 8, d & 0xFF
+        apart = bool(op) and form == 0 and b != z  # the sums are kept, too
+        result = "t"
+        if form:
+            values = self.slot(b, width)
+            result = self.functions.expression(_NAMES[op], form, {"g": "t", "x": values, "z": values})
+        elif op and not apart:
+            result = self.functions.expression(_NAMES[op], form, {"x": "t"})
         self.rows_of(
             width,
-            f"t = {self.shared(starts, 'i')};", f"{loop('j', c)} t += {term};", f"{self.slot(z, width)} = t;",
+            f"t = {self.shared(starts, 'i')};", f"{loop('j', c)} t += {term};", f"{self.slot(z, width)} = {result};",
         )  # fmt: skip
-        if d:
-            self.map(_NAMES[d], 0, b, {"x": self.slot(z, width)}, width, 0)
+        if apart:
+            self.map(_NAMES[op], 0, b, {"x": self.slot(z, width)}, width, 0)
 
     def do_dense_down(self, z: int, a: int, b: int, c: int, d: int, width: int, at: int) -> None:
         self.do_dense(z, a, b, c, d, width, at, down=True)
