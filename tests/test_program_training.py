@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,9 @@ class Training:
         call.settings, call.state = (ffi.from_buffer("double[]", x) for x in (self.settings, self.state))
         call.losses, call.where, call.exact = ffi.from_buffer("double[]", self.losses), self.where, 1
         status = ffi.new("int *")
-        self.pointer = ffi.gc(lib.pg_training_new(program.pointer, call, status), lib.pg_training_free)
+        # the destructor holds the program, which has to outlive the training
+        free = functools.partial(lambda program, training: lib.pg_training_free(training), program.pointer)
+        self.pointer = ffi.gc(lib.pg_training_new(program.pointer, call, status), free)
         self.status = status[0]
 
     def run(self, seconds: float = 3600.0, steps: int = 2**63) -> int:

@@ -6,6 +6,7 @@ call has a frame to itself, so that several threads can run one program at once.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -191,7 +192,8 @@ class Training:
         training = lib.pg_training_new(machine.program, call, _STATUS)
         if training == ffi.NULL:
             raise MemoryError("no memory for a training")
-        self._training = ffi.gc(training, lib.pg_training_free)
+        # the destructor holds the program, which has to outlive the training
+        self._training = ffi.gc(training, functools.partial(_free_training, machine.program))
         self._held = (machine, frame, held)  # C has pointers to all of it
 
     def close(self) -> None:
@@ -207,6 +209,10 @@ class Training:
         if done < 0:
             raise _error(done, self._held[1].where)
         return done
+
+
+def _free_training(program: Any, training: Any) -> None:
+    lib.pg_training_free(training)
 
 
 def _error(status: int, where: Any) -> Exception:
