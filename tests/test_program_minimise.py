@@ -121,7 +121,7 @@ def test_what_minimize_refuses(engine):
         (TypeError, "betas", {"betas": (0.5, 0.5)}),
         (ValueError, "momentum must be", {"momentum": -1.0}),
         (ValueError, "lr= goes with the name", {"optimizer": SGD([case.a, case.b]), "lr": 0.1}),
-        (ValueError, "not the 2 of the program", {"optimizer": other}),
+        (ValueError, "optimizer \\(1\\) are not those of the program \\(2\\)", {"optimizer": other}),
         (TypeError, "epochs must be an integer", {"epochs": 1.5}),
         (ValueError, "batch_size must be at least 1", {"batch_size": 0}),
         (ValueError, "every must be above 0", {"every": 0}),

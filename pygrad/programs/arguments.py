@@ -146,10 +146,21 @@ def said(shape: Shape) -> str:
     return "(N,)" if not shape else f"(N, {', '.join(map(str, shape))})"
 
 
+def described(names: tuple[str, ...], shapes: tuple[Shape, ...]) -> str:
+    """All arguments in words: (x: (N, 3), y: (N,))."""
+    return f"({', '.join(f'{name}: {said(shape)}' for name, shape in zip(names, shapes))})"
+
+
 def check_count(arrays: tuple[Any, ...], names: tuple[str, ...]) -> None:
     """Raises TypeError unless there are as many as the function has."""
     if len(arrays) != len(names):
-        raise TypeError(f"expected {len(names)} arrays ({', '.join(names) or 'none'}), but got {len(arrays)}")
+        listed = ", ".join(names) or "none"
+        raise TypeError(f"expected {counted(len(names), 'array')} ({listed}), but got {len(arrays)}")
+
+
+def counted(n: int, what: str) -> str:
+    """A number of things in words: 1 array, 2 arrays."""
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def samples(arrays: tuple[Any, ...], layout: Layout) -> int:
@@ -158,7 +169,8 @@ def samples(arrays: tuple[Any, ...], layout: Layout) -> int:
     for array, shape, name in zip(arrays, layout.shapes, layout.names):
         if len(array) != n:
             raise ValueError(
-                f"{layout.names[0]} has {n} samples, but {name} has {len(array)}: the first axis of all is the samples"
+                f"{layout.names[0]} has {counted(n, 'sample')}, but {name} has {len(array)}: the first axis of all is "
+                f"the samples"
             )
         if array.shape[1:] != shape:
             raise ValueError(f"{name} has shape {array.shape}, but this program was recorded for {said(shape)}")

@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _tracing
-from .arguments import Column, Layout, Shape, check_count, holds_values, raw, thread_count
+from .arguments import Column, Layout, Shape, check_count, described, holds_values, raw, thread_count
 from .minimise import Minimisation, minimise
 from .parameters import InValues
 from .program import Outputs, Program
 from .record import Recording, record
 from .run import Given
+from .stats import Stats
 
 Array = NDArray[np.float64]
 
@@ -79,12 +80,28 @@ class CompiledFunction:
         f = self.__wrapped__
         names = _argument_names(f, len(shapes))
         start = perf_counter()
-        recording = record(f, shapes, self._params, backend=self._backend)
+        try:
+            recording = record(f, shapes, self._params, backend=self._backend)
+        except Exception as error:
+            _note(error, self._while(names, shapes))
+            raise
         seconds = perf_counter() - start
-        name = getattr(f, "__qualname__", type(f).__name__)
-        program = program_of(name, names, shapes, recording, exact=self._exact, threads=self._threads)
+        program = program_of(_name_of(f), names, shapes, recording, exact=self._exact, threads=self._threads)
         program.recording_seconds = seconds
         return program
+
+    def _while(self, names: tuple[str, ...], shapes: tuple[Shape, ...]) -> str:
+        """What was done when an error came: the shapes, which often are what is wrong."""
+        before = self._said()
+        return f"{_name_of(self.__wrapped__)} was being recorded for {described(names, shapes)}" + (
+            f"; before, it was for {before}" if before else ""
+        )
+
+    def _said(self) -> str:
+        """What was recorded: of many programs the last ones."""
+        found = [described(program.layout.names, program.layout.shapes) for program in self.programs]
+        more = [f"{len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+        return ", and ".join([*more, *found[-_SHOWN:]])
 
     @property
     def programs(self) -> tuple[Program, ...]:
@@ -111,6 +128,28 @@ class CompiledFunction:
     def parameters(self) -> tuple[Any, ...]:
         """The Values that gradients are of, in order, of the program that was used last. Raises as program."""
         return self.program.parameters
+
+    @property
+    def parameter_count(self) -> int:
+        """See Program.parameter_count. Of the program that was used last; raises as program."""
+        return self.program.parameter_count
+
+    @property
+    def parameter_vector(self) -> Array:
+        """See Program.parameter_vector. Of the program that was used last; raises as program."""
+        return self.program.parameter_vector
+
+    @parameter_vector.setter
+    def parameter_vector(self, numbers: ArrayLike) -> None:
+        self.program.parameter_vector = numbers
+
+    def listing(self, question: str = "value", most: int | None = None) -> str:
+        """See Program.listing. Of the program that was used last; raises as program."""
+        return self.program.listing(question, most)
+
+    def stats(self, question: str = "gradient") -> Stats:
+        """See Program.stats. Of the program that was used last; raises as program."""
+        return self.program.stats(question)
 
     # ---- what a program can be asked ----
 
@@ -203,7 +242,12 @@ class CompiledFunction:
         return kept if isinstance(kept, CompiledFunction) else made
 
     def __repr__(self) -> str:
-        return f"<compiled {getattr(self.__wrapped__, '__qualname__', repr(self.__wrapped__))}>"
+        return f"<compiled {_name_of(self.__wrapped__)}>"
+
+    def __str__(self) -> str:
+        """What was recorded; .program has the instructions."""
+        recorded = self._said()
+        return f"{repr(self)[:-1]}, {f'recorded for {recorded}' if recorded else 'not recorded yet'}>"
 
     def __reduce__(self) -> Any:
         raise TypeError(
@@ -252,7 +296,24 @@ def _shape(part: Any) -> Shape:
     return tuple(shape)
 
 
-# ---- names of arguments ----
+# ---- names ----
+
+_SHOWN = 3  # signatures
+
+
+def _name_of(f: Callable[..., Any]) -> str:
+    """Of a function its name, of an object that can be called that of its class."""
+    return str(getattr(f, "__qualname__", type(f).__name__))
+
+
+def _note(error: Exception, text: str) -> None:
+    """Adds a line to what is shown of an error; before Python 3.11, which has notes, as its cause."""
+    if hasattr(error, "add_note"):
+        error.add_note(text)
+    elif error.__cause__ is None:
+        cause = RuntimeError(text)
+        cause.__context__ = None if error.__suppress_context__ else error.__context__
+        error.__cause__ = cause
 
 
 def _argument_names(f: Callable[..., Any], count: int | None = None) -> tuple[str, ...]:

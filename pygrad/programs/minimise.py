@@ -180,7 +180,7 @@ def _places(program: Program, optimizer: optim.Optimizer) -> NDArray[np.intp] | 
     at = {id(v): i for i, v in enumerate(its)}
     if len(own) != len(its) or any(id(v) not in at for v in own):
         raise ValueError(
-            f"this optimizer moves {len(its)} parameters, which are not the {len(own)} of the program: make it for "
+            f"the parameters of this optimizer ({len(its)}) are not those of the program ({len(own)}): make it for "
             f"program.parameters"
         )
     return np.array([at[id(v)] for v in own])

@@ -111,8 +111,8 @@ class Program:
         self.source.put(as_vector(numbers, self.source.count, "parameter_vector"))
 
     def __repr__(self) -> str:
-        of = ", ".join(f"{name}: {arguments.said(s)}" for name, s in zip(self.layout.names, self.layout.shapes))
-        return f"<Program {self.name}({of}), {self.source.count} parameters>"
+        of = arguments.described(self.layout.names, self.layout.shapes)
+        return f"<Program {self.name}{of}, {arguments.counted(self.source.count, 'parameter')}>"
 
     def __str__(self) -> str:
         """What it computes of a sample, instruction by instruction; of a long program the first and the last ones."""

@@ -1,0 +1,129 @@
+"""What compiled functions and their programs say of themselves, and what errors say of what was being recorded."""
+
+from __future__ import annotations
+
+import traceback
+
+import numpy as np
+import pytest
+
+import pygrad
+from pygrad import backends
+from pygrad.programs import TraceError
+from pygrad.programs import compile as compiled
+from pygrad.programs.compiled import _note
+
+
+@pytest.fixture(autouse=True)
+def in_use():
+    before = backends.current
+    pygrad.use("c")
+    yield
+    pygrad.use(before)
+
+
+@pytest.fixture
+def loss():
+    a = pygrad.Value(3.0, label="a")
+
+    @compiled
+    def loss(x, y):
+        return (a * x[0] + x[1] - y) ** 2
+
+    return loss
+
+
+NAME = "loss.<locals>.loss"
+X, Y = np.ones((4, 2)), np.ones(4)
+
+
+# ---- compiled functions ----
+
+
+def test_a_compiled_function_says_what_was_recorded(loss):
+    assert repr(loss) == f"<compiled {NAME}>"
+    assert str(loss) == f"<compiled {NAME}, not recorded yet>"
+    loss(X, Y)
+    assert str(loss) == f"<compiled {NAME}, recorded for (x: (N, 2), y: (N,))>"
+    for n in range(3, 7):
+        loss(np.ones((4, n)), Y)
+    shown = ", and ".join(f"(x: (N, {n}), y: (N,))" for n in (4, 5, 6))
+    assert str(loss) == f"<compiled {NAME}, recorded for 2 more, and {shown}>"
+
+
+def test_a_compiled_module_is_called_by_its_class():
+    model = pygrad.MLP(2, [3, 1], seed=1)
+    predict = pygrad.compile(model)
+    predict(X)
+    assert repr(predict) == "<compiled MLP>"
+    assert str(predict) == "<compiled MLP, recorded for (x: (N, 2))>"
+
+
+def test_questions_about_the_program_used_last(loss):
+    for ask in (loss.stats, loss.listing, lambda: loss.parameter_count, lambda: loss.parameter_vector):
+        with pytest.raises(ValueError, match="was not recorded yet"):
+            ask()
+    loss(X, Y)
+    assert loss.listing() == loss.program.listing()
+    assert loss.listing("gradient", 2) == loss.program.listing("gradient", 2)
+    assert loss.stats()["flops"] == loss.program.stats()["flops"]
+    assert loss.stats("value")["flops"] < loss.stats()["flops"]
+    assert loss.parameter_count == 1
+    assert loss.parameter_vector.tolist() == [3.0]
+    loss.parameter_vector = [5.0]
+    assert loss.parameters[0].data == 5.0
+
+
+def test_without_arguments_they_record():
+    w = pygrad.Value(2.0)
+    for ask in (lambda f: f.stats()["flops"] > 0, lambda f: f.parameter_count == 1, lambda f: "return" in f.listing()):
+        f = compiled(lambda: w * w + 1.0)
+        assert ask(f)
+    f = compiled(lambda: w * w)
+    f.parameter_vector = [3.0]
+    assert f() == 9.0
+
+
+def test_one_of_a_thing(loss):
+    loss(X, Y)
+    assert repr(loss.program) == f"<Program {NAME}(x: (N, 2), y: (N,)), 1 parameter>"
+    with pytest.raises(TypeError, match=r"^expected 2 arrays \(x, y\), but got 1$"):
+        loss.program(X)
+    one = compiled(lambda x: x)
+    one([1.0])
+    assert repr(one.program).endswith("0 parameters>")
+    with pytest.raises(TypeError, match=r"^expected 1 array \(x\), but got 2$"):
+        one.program([1.0], [1.0])
+
+
+# ---- errors ----
+
+
+def test_an_error_while_recording_names_the_shapes(loss):
+    with pytest.raises(IndexError) as caught:
+        loss(np.ones((4, 1)), Y)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert f"{NAME} was being recorded for (x: (N, 1), y: (N,))\n" in shown
+    loss(X, Y)
+    with pytest.raises(TraceError) as caught:
+        loss(Y, Y)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert f"{NAME} was being recorded for (x: (N,), y: (N,)); before, it was for (x: (N, 2), y: (N,))\n" in shown
+
+
+def test_where_there_are_no_notes_it_is_the_cause():
+    class OldError(Exception):
+        @property
+        def add_note(self):
+            raise AttributeError
+
+    error = OldError()
+    error.__context__ = KeyError("context")
+    _note(error, "said")
+    shown = "".join(traceback.format_exception(error))
+    assert "RuntimeError: said" in shown
+    assert "context" in shown
+    caused = OldError()
+    caused.__cause__ = before = ValueError()
+    _note(caused, "said")
+    assert caused.__cause__ is before
