@@ -109,6 +109,28 @@ def test_minimize_with_a_schedule_of_whole_batches(engine):
     same([fast.a.data, fast.b.data], where)
 
 
+def test_options_that_there_are_not(engine):
+    case = Case(engine)
+    X, y = case.X, case.y
+    case.compiled(X, y)
+    sgd = SGD([case.a, case.b])
+    both = r"there are optimizer, epochs, batch_size, .*, threads, and for {} lr, "
+    for options, words in [
+        ({"learning_rate": 0.1}, "unknown option learning_rate=: " + both.format("'sgd'") + "momentum"),
+        ({"optimizer": "Adam", "lr": 0.1, "epoch": 3}, "unknown option epoch=: " + both.format("'Adam'") + "betas"),
+        ({"optimizer": sgd, "epoch": 3}, "unknown option epoch=: " + both.format("SGD") + "momentum"),
+    ]:
+        for asked in (case.compiled, case.compiled.program):
+            with pytest.raises(TypeError, match="^minimize: " + words):
+                asked.minimize(X, y, **options)
+    for positional, words in [(("adam",), "'adam'"), ((sgd,), r"<class 'pygrad\.optim\.SGD'>"), ((100,), "100")]:
+        for asked in (case.compiled, case.compiled.program):
+            with pytest.raises(TypeError, match=f"^minimize: {words} is no array .* options go by keyword: optimizer="):
+                asked.minimize(X, y, *positional)
+    with pytest.raises(TypeError, match=r"^expected 2 arrays \(x, y\), but got 1"):
+        case.compiled.program.minimize(X)
+
+
 def test_what_minimize_refuses(engine):
     case = Case(engine)
     minimize = case.compiled.minimize

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _tracing
 from .arguments import Column, Layout, Shape, check_count, described, holds_values, raw, thread_count
-from .minimise import Minimisation, minimise
+from .minimise import Minimisation, check_positions, minimise
 from .parameters import InValues
 from .program import Outputs, Program
 from .record import Recording, record
@@ -216,7 +216,12 @@ class CompiledFunction:
 
     def minimize(self, *arrays: Any, **options: Any) -> Minimisation:
         """See Program.minimize, which says what the options are."""
-        return minimise(*self._found(arrays), **options)
+        try:
+            program, given = self._found(arrays)
+        except (TypeError, ValueError):
+            check_positions(arrays)
+            raise
+        return minimise(program, given, **options)
 
     def to_c(self, name: str | None = None) -> str:
         """See Program.to_c. Of the program that was used last; raises as program."""

@@ -7,6 +7,7 @@ of pygrad._updates. Which batches there are, and in which order, is decided here
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import time
 from collections.abc import Callable
@@ -149,6 +150,7 @@ class _BoundRule(_Rule):
 def _rule(program: Program, given: Any, settings: dict[str, Any]) -> _Rule:
     """Raises TypeError or ValueError as making an optimiser does, and for one that does not fit the program."""
     if isinstance(given, optim.Optimizer):
+        _check_options(type(given), type(given).__name__, settings)
         if settings:
             raise ValueError(f"{', '.join(settings)}= goes with the name of an optimizer: this one has its own")
         return _BoundRule(given, _places(program, given))
@@ -166,7 +168,31 @@ def _named(name: str, *settings: tuple[str, Any]) -> _Rule:
     if name.lower() not in _KINDS:
         raise ValueError(f"unknown optimizer={name!r}: choose one of {', '.join(_KINDS)}, or give an optimizer")
     kind: Any = _KINDS[name.lower()]
+    _check_options(kind, repr(name), dict(settings))
     return _Rule(kind([reference.Value(0.0)], **dict(settings)))
+
+
+def _check_options(kind: type[optim.Optimizer], name: str, settings: dict[str, Any]) -> None:
+    """Raises TypeError naming an option that neither minimize nor the optimiser has."""
+    if not settings:
+        return
+    own = [x for x in inspect.signature(kind).parameters if x != "parameters"]
+    unknown = [x for x in settings if x not in own]
+    if unknown:
+        others = list(inspect.signature(minimise).parameters)[2:-1]
+        raise TypeError(
+            f"minimize: unknown option {unknown[0]}=: there are {', '.join(others)}, and for {name} {', '.join(own)}"
+        )
+
+
+def check_positions(arrays: tuple[Any, ...]) -> None:
+    """Raises TypeError if one of what should be arrays is an option instead."""
+    for x in arrays:
+        if x is None or callable(x) or isinstance(x, (str, int, float, optim.Optimizer)):
+            what = x if isinstance(x, (str, int, float)) or x is None else type(x)
+            raise TypeError(
+                f"minimize: {what!r} is no array of samples, and options go by keyword: optimizer='adam', epochs=100"
+            )
 
 
 def _places(program: Program, optimizer: optim.Optimizer) -> NDArray[np.intp] | None:

@@ -19,7 +19,7 @@ from .arguments import Layout, Shape
 from .build import build
 from .code import Code
 from .listing import listing
-from .minimise import Minimisation, Progress, minimise
+from .minimise import Minimisation, Progress, check_positions, minimise
 from .parameters import Source, as_vector
 from .pipeline import Signature
 from .run import Given, IndexOutOfRangeError, Machine
@@ -464,8 +464,13 @@ class Program:
         Raises TypeError or ValueError naming an option; ValueError for no samples; and as value_and_grad. Nothing has
         changed then.
         """
+        try:
+            given = self.given(arrays)
+        except (TypeError, ValueError):
+            check_positions(arrays)
+            raise
         return minimise(
-            self, self.given(arrays), optimizer, epochs, batch_size, shuffle, seed, reduction, progress, every, threads,
+            self, given, optimizer, epochs, batch_size, shuffle, seed, reduction, progress, every, threads,
             **settings,
         )  # fmt: skip
 
