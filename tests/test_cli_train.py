@@ -231,6 +231,7 @@ def test_wrong_command_lines(command, flowers):
         assert message in out.stderr
         assert "Traceback" not in out.stderr
     assert "train a network on a CSV file" in command("--help").stdout
+    assert "compiled to a program that runs in C" in " ".join(command("train", "--help").stdout.split())
 
 
 @pytest.fixture
