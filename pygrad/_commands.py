@@ -103,7 +103,7 @@ def add_commands(command: Callable[[str, str], argparse.ArgumentParser]) -> None
     add("--standardize", action=argparse.BooleanOptionalAction, default=True,
         help="bring every column to mean 0 and deviation 1 (default; kept with the model)")  # fmt: skip
     add("--no-compile", action="store_true", help="train on plain Values or arrays; by default the model is "
-        "compiled to a program that runs in C, where that is faster (the results are equal but for rounding)")  # fmt: skip
+        "compiled to a program that runs in C, where that is faster (equal but for rounding)")  # fmt: skip
     add("--save", metavar="FILE", help="where to save the model: a .npz or .safetensors file")
     add("--quiet", action="store_true", help="no progress, only the report")
     _add_format(train, "the file's first line has the names of the columns (default)", ",", True)
