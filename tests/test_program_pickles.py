@@ -43,7 +43,7 @@ def test_a_program_pickles(case):
     same(program.parameter_vector, [case.a.data, case.b.data])
     with pytest.raises(TypeError, match="has no Values"):
         program.backward(X, y)
-    with pytest.raises(ValueError, match="not the 0 of the program"):
+    with pytest.raises(ValueError, match=r"not those of the program \(0\)"):
         program.minimize(X, y, optimizer=SGD([case.a, case.b]))
     same(pickle.loads(pickle.dumps(program))(X, y), f(X, y))
     assert "tanh" in str(program)

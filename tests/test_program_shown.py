@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import traceback
 
 import numpy as np
@@ -12,6 +13,7 @@ from pygrad import backends
 from pygrad.programs import TraceError
 from pygrad.programs import compile as compiled
 from pygrad.programs.compiled import _note
+from pygrad.programs.pickled import _checksum, restored
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +96,33 @@ def test_one_of_a_thing(loss):
     assert repr(one.program).endswith("0 parameters>")
     with pytest.raises(TypeError, match=r"^expected 1 array \(x\), but got 2$"):
         one.program([1.0], [1.0])
+
+
+# ---- names ----
+
+
+def test_what_is_read_and_not_trained_is_no_parameter():
+    a, b, c, d = (pygrad.Value(float(i), label=label) for i, label in enumerate(["a", "", "", "d"]))
+    f = compiled(lambda x: (a * x - b).relu() * (x - c) * (x - d), params=[a, b])
+    f([1.0])
+    shown = f.listing()
+    for line in ("mul a, x", ", p[1]", "sub x, shared[0]", "sub x, d"):
+        assert line in shown
+    assert repr(f.program).endswith("2 parameters>")
+
+
+def test_pickles_keep_names(loss):
+    loss(X, Y)
+    program = pickle.loads(pickle.dumps(loss.program))
+    assert "mul a, x[0]" in program.listing()
+    assert str(program) == str(loss.program)
+    assert str(pickle.loads(pickle.dumps(program))) == str(program)
+    text, *arrays, _ = loss.program.__reduce__()[1]
+    for labels in ('["a", "b"]', "3", '{"a": 1, "b": 2}'):
+        changed = text.replace('"labels": ["a"]', f'"labels": {labels}')
+        assert changed != text
+        with pytest.raises(pygrad.FormatError):
+            restored(changed, *arrays, _checksum(changed, arrays))
 
 
 # ---- errors ----

@@ -7,6 +7,7 @@ keeps its Values alive.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,10 @@ class InValues:
         """The data of parameters and shared Values as doubles: a buffer of its own."""
         return self._type._get(self._all, "data") if self.total else bytearray()
 
+    def labels(self) -> list[str]:
+        """Of parameters and shared Values; '' for none."""
+        return [v.label for v in (*self.values, *self.shared)]
+
     def put(self, numbers: NDArray[np.float64] | bytearray) -> None:
         """Sets the data of the parameters. numbers: doubles."""
         if self.count:
@@ -62,13 +67,21 @@ class InValues:
 
 
 class InArray:
-    """An array of its own, parameters before what is shared; there are no gradients to add to."""
+    """An array of its own, parameters before what is shared; there are no gradients to add to.
+
+    labels: of all of them, or of none.
+    """
 
     values: tuple[Any, ...] = ()
 
-    def __init__(self, numbers: NDArray[np.float64], count: int) -> None:
+    def __init__(self, numbers: NDArray[np.float64], count: int, labels: Sequence[str] = ()) -> None:
         self._numbers = numbers
         self.count, self.total = count, len(numbers)
+        self._labels = list(labels) or [""] * self.total
+
+    def labels(self) -> list[str]:
+        """Of parameters and what is shared; '' for none."""
+        return self._labels
 
     def numbers(self) -> Any:
         """The numbers; nobody writes into this array."""

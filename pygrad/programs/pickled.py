@@ -47,6 +47,7 @@ def reduced(program: Program) -> tuple[Any, ...]:
         "parameters": program.source.count, "arguments": list(layout.names), "shapes": list(map(list, layout.shapes)),
         "classes": [list(column) for column in layout.classes],
         "outputs": list(map(list, program.outputs.shapes)), "several": program.outputs.several,
+        "labels": program.source.labels() if any(program.source.labels()) else [],
     }  # fmt: skip
     arrays = [
         np.array([number[op] for op in code.ops], np.uint8),
@@ -117,8 +118,10 @@ def _program(
     _need(len(of_outputs.shapes) == 1 or of_outputs.several, "it has several outputs")
     count = _size(header["parameters"])
     _need(count <= len(numbers), "it lacks numbers of parameters")
+    labels = list(map(str, header["labels"]))
+    _need(len(labels) in (0, len(numbers)), "it has another number of labels")
     return Program(
-        str(header["name"]), code, layout, of_outputs, InArray(numbers.copy(), count),
+        str(header["name"]), code, layout, of_outputs, InArray(numbers.copy(), count, labels),
         exact=header["exact"] is True, threads=_size(header["threads"]) or None,
     )  # fmt: skip
 

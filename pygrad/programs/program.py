@@ -23,6 +23,7 @@ from .minimise import Minimisation, Progress, check_positions, minimise
 from .parameters import Source, as_vector
 from .pipeline import Signature
 from .run import Given, IndexOutOfRangeError, Machine
+from .shown import names_of
 from .stats import Stats, stats_of
 
 if TYPE_CHECKING:
@@ -121,23 +122,11 @@ class Program:
     def listing(self, question: str = "value", most: int | None = None) -> str:
         """The instructions for one of QUESTIONS, after all passes, as text; so many lines at most."""
         _, passes = build(self.code, self.signature, question, exact=self.exact)
-        return listing(passes[-1].code, self._names(), most)
+        return listing(passes[-1].code, names_of(self.layout, self.source), most)
 
     def stats(self, question: str = "gradient") -> Stats:
         """What building the program for one of QUESTIONS did, and what a run of it costs; see Stats."""
         return stats_of(*build(self.code, self.signature, question, exact=self.exact), self.recording_seconds)
-
-    def _names(self) -> dict[tuple[str, int], str]:
-        """What leaves are called in a listing."""
-        layout, names, k = self.layout, {}, 0
-        for name, shape in zip(layout.names, layout.shapes):
-            for at in np.ndindex(*shape):
-                names["input", k] = name + "".join(f"[{i}]" for i in at)
-                k += 1
-        for k in range(self.source.total):
-            label = self.source.values[k].label if k < len(self.source.values) else ""
-            names["parameter", k] = label or f"p[{k}]"
-        return names
 
     @property
     def signature(self) -> Signature:

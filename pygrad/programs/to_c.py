@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from .arguments import counted
 from .build import build
 from .c_formulas import Functions
 from .c_stages import StageText, Tables, loop, number, wrapped
@@ -165,7 +166,7 @@ class _File:
 
     def _note(self, c_name: str, name: str, shape: tuple[int, ...], width: int, classes: str) -> None:
         kind = "integer" if classes else "number"
-        text = f"{c_name}: {_counted(width, kind)}" if shape else f"{c_name}: the {kind} itself"
+        text = f"{c_name}: {counted(width, kind)}" if shape else f"{c_name}: the {kind} itself"
         if len(shape) > 1:
             text += f", {' x '.join(map(str, shape))} in row-major order"
         if c_name != name:
@@ -315,16 +316,16 @@ class _File:
         lines = [
             f"{said(self.program.name)} in C99. Made by pygrad {__version__} (Program.to_c).",
             "",
-            f"{p}_value(parameters{names}, outputs): the outputs of one sample, {_counted(self.outputs, 'number')}"
+            f"{p}_value(parameters{names}, outputs): the outputs of one sample, {counted(self.outputs, 'number')}"
             f"{several}.",
             *self._of_gradients(names, " (the first output)" if len(sizes) > 1 else ""),
             "",
-            f"parameters: {_counted(self.parameters, 'number')}{now}.",
+            f"parameters: {counted(self.parameters, 'number')}{now}.",
         ]
         if count != self.parameters:
             lines.append(f"The first {count} are those of the gradient; the others are read only.")
         if self.has_loss:
-            lines.append(f"gradient: {_counted(count, 'number')}, one a parameter, in their order.")
+            lines.append(f"gradient: {counted(count, 'number')}, one a parameter, in their order.")
         lines += [*self.notes, *self._labels(), *(line.format(p=p, bytes=self.bytes) for line in _USE)]
         return ["/*", *(f" * {line}".rstrip() for text in lines for line in _lines(text)), " */"]
 
@@ -346,12 +347,8 @@ class _File:
 
     def _labels(self) -> list[str]:
         """The labels of the parameters that have one, if these are few."""
-        labels = [(i, v.label) for i, v in enumerate(self.program.source.values) if v.label]
+        labels = [(i, label) for i, label in enumerate(self.program.source.labels()) if label]
         return [f"parameters[{i}]: {said(label)}" for i, label in labels] if len(labels) <= _LABELS else []
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _lines(text: str, width: int = 116) -> list[str]:
