@@ -111,6 +111,82 @@ def test_what_is_read_and_not_trained_is_no_parameter():
     assert repr(f.program).endswith("2 parameters>")
 
 
+# ---- stages ----
+
+
+def test_parts_with_their_lanes():
+    c, d = pygrad.Value(0.5, label="c"), pygrad.Value(-1.0)
+    f = compiled(lambda: sum((c * i + d).tanh() for i in range(100)) * 0.01)
+    assert str(f.program).splitlines()[1:] == [
+        "part 1, 100 lanes:",
+        "%2 = mul c, data[0]",
+        "%4 = add %2, p[1]",
+        "%5 = tanh %4",
+        "V[2..101] = %5",
+        "runs as: fill 2, load 1, mul 1, add 1, tanh 1",
+        "last part:",
+        "%101 = sum 0.0 + V[2] + V[3] + ... 101 terms",
+        "%103 = mul %101, 0.01",
+        "return %103",
+        "runs as: fill 102, sum of 101, mul 1",
+    ]
+    assert "part 2, 1 lane: dead code" in str(f.stats())
+    squares = compiled(lambda: (sum(p * p for p in model.parameters()) + 1.0).log())
+    model = pygrad.MLP(3, [8, 8], seed=1)
+    shown = squares.listing("gradient").splitlines()
+    count = len(model.parameters())
+    assert f"part 1, backwards, {count} lanes:" in shown
+    assert any(line.startswith(f"G[0..{count - 1}] += %") for line in shown)
+    assert any(f"G[{count}..{2 * count - 1}]" in line for line in shown)
+
+
+def test_what_is_shared_by_all_samples():
+    a, b, c = (pygrad.Value(i + 0.5, label=label) for i, label in enumerate("abc"))
+    f = compiled(lambda x: (a * x[0] + b * c * x[1]).tanh())
+    f.record(X)
+    shared = "shared, 1 lane:\n%2 = mul b, c\nV[3] = %2\nruns as: fill 2, mul 1\n"
+    shared += "samples:\n%4 = dot a*x[0] + V[3]*x[1]\n"
+    assert f.listing().startswith(shared)
+    assert f.listing("gradient").startswith(shared)
+    assert f.listing("gradient").endswith(
+        "outer %7 * [x[0], x[1]] to G[0, 3]\nreturn %5\n"
+        "runs as: load 2, seed 1, dense 1x2, tanh 1, d0:tanh 1, outer 1x2\n"
+        "gradient of shared, 1 lane:\nouter G[3] * [c] to G[1]\nouter G[3] * [b] to G[2]\n"
+        "runs as: fill 2, load 1, outer 1x2"
+    )
+    assert "%4 = mul along[1], c" in f.listing("jvp")
+
+
+def test_a_network_runs_as_layers():
+    model = pygrad.MLP(2, [16, 4, 1], seed=1)
+    f = compiled(model)
+    f.record(X)
+    for most in (None, 60, 6):
+        last = f.listing(most=most).splitlines()[-1]
+        assert last == "runs as: load 2, dense 16x2, relu 16, dense 4x16, relu 4, dense 1x4"
+    assert len(f.listing(most=6).splitlines()) == 9
+
+
+def test_long_programs_are_cut():
+    ps = [pygrad.Value(1.0) for _ in range(60)]
+    names = ("exp", "tanh", "sin", "cos")
+    f = compiled(lambda: sum(getattr(p * q, names[i % 4])() for i, (p, q) in enumerate(zip(ps, reversed(ps)))))
+    assert len(str(f.program).splitlines()) < 80
+    layers = [pygrad.Value(0.1) for _ in range(30)]
+
+    def deep():
+        values = [pygrad.Value(float(i)) for i in range(40)]
+        for w in layers:
+            total = sum(values)
+            values = [(w * total * i).tanh() for i in range(40)]
+        return sum(values)
+
+    stages = compiled(deep).listing(most=20)
+    assert " parts\n" in stages
+    assert len(stages.splitlines()) < 60
+    assert "last part:" in stages
+
+
 def test_pickles_keep_names(loss):
     loss(X, Y)
     program = pickle.loads(pickle.dumps(loss.program))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._checks import is_value, size
+from .listing import counted
 
 Shape = tuple[int, ...]
 
@@ -156,11 +157,6 @@ def check_count(arrays: tuple[Any, ...], names: tuple[str, ...]) -> None:
     if len(arrays) != len(names):
         listed = ", ".join(names) or "none"
         raise TypeError(f"expected {counted(len(names), 'array')} ({listed}), but got {len(arrays)}")
-
-
-def counted(n: int, what: str) -> str:
-    """A number of things in words: 1 array, 2 arrays."""
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def samples(arrays: tuple[Any, ...], layout: Layout) -> int:

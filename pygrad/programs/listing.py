@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .code import EFFECTS, LEAVES, Code
@@ -11,7 +11,17 @@ from .code import EFFECTS, LEAVES, Code
 _SHOWN = 3  # of a long list of operands
 
 
-def listing(code: Code, names: Mapping[tuple[str, int], str] | None = None, most: int | None = None) -> str:
+def counted(n: int, what: str) -> str:
+    """A number of things in words: 1 array, 2 arrays."""
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def listing(
+    code: Code,
+    names: Mapping[tuple[str, int], str] | None = None,
+    most: int | None = None,
+    targets: Sequence[str] | None = None,
+) -> str:
     """One line an instruction, '%7 = mul %5, x[0]', and a last one with the outputs.
 
     Leaves have no lines of their own: inputs, parameters and shared values stand where they are used, by the name that
@@ -20,6 +30,8 @@ def listing(code: Code, names: Mapping[tuple[str, int], str] | None = None, most
     Args:
         names: of leaves by op and number, as ('parameter', 0): 'w'.
         most: shows so many instructions at most, the first and the last ones.
+        targets: of each output that is a value, where it goes, as 'V[3] ='; '' for what is returned. By default all
+            are returned. With targets of its own, code without results has no line for them.
     """
     names = names or {}
     ops, ks = code.ops, code.ks
@@ -36,9 +48,14 @@ def listing(code: Code, names: Mapping[tuple[str, int], str] | None = None, most
 
     lines = [_line(i, code, name) for i in rows[:before]]
     if left_out:
-        lines.append(f"... {left_out} instructions")
+        lines.append(f"... {counted(left_out, 'instruction')}")
     lines += [_line(i, code, name) for i in rows[before + left_out :]]
-    lines.append(f"return {', '.join(name(i) for i in code.outputs if ops[i] not in EFFECTS)}".rstrip())
+    values = [i for i in code.outputs if ops[i] not in EFFECTS]
+    places = [""] * len(values) if targets is None else targets
+    lines += [f"{place} {name(i)}" for i, place in zip(values, places) if place]
+    returned = [name(i) for i, place in zip(values, places) if not place]
+    if returned or targets is None:
+        lines.append(f"return {', '.join(returned)}".rstrip())
     return "\n".join(lines)
 
 

@@ -18,12 +18,12 @@ from . import arguments
 from .arguments import Layout, Shape
 from .build import build
 from .code import Code
-from .listing import listing
+from .listing import counted
 from .minimise import Minimisation, Progress, check_positions, minimise
 from .parameters import Source, as_vector
 from .pipeline import Signature
 from .run import Given, IndexOutOfRangeError, Machine
-from .shown import names_of
+from .shown import names_of, shown
 from .stats import Stats, stats_of
 
 if TYPE_CHECKING:
@@ -113,16 +113,20 @@ class Program:
 
     def __repr__(self) -> str:
         of = arguments.described(self.layout.names, self.layout.shapes)
-        return f"<Program {self.name}{of}, {arguments.counted(self.source.count, 'parameter')}>"
+        return f"<Program {self.name}{of}, {counted(self.source.count, 'parameter')}>"
 
     def __str__(self) -> str:
         """What it computes of a sample, instruction by instruction; of a long program the first and the last ones."""
         return f"{self!r}\n{self.listing(most=60)}"
 
     def listing(self, question: str = "value", most: int | None = None) -> str:
-        """The instructions for one of QUESTIONS, after all passes, as text; so many lines at most."""
-        _, passes = build(self.code, self.signature, question, exact=self.exact)
-        return listing(passes[-1].code, names_of(self.layout, self.source), most)
+        """The instructions for one of QUESTIONS, after all passes, as text; about so many at most.
+
+        Stage by stage, if there are several: what all samples share, and what each does; or the parts of a function
+        without arguments. Each is followed by the vector instructions that it is run as.
+        """
+        encoded, _ = build(self.code, self.signature, question, exact=self.exact)
+        return shown(encoded, names_of(self.layout, self.source), most)
 
     def stats(self, question: str = "gradient") -> Stats:
         """What building the program for one of QUESTIONS did, and what a run of it costs; see Stats."""

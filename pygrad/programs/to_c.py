@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .arguments import counted
 from .build import build
 from .c_formulas import Functions
 from .c_stages import StageText, Tables, loop, number, wrapped
 from .c_words import StageWords, Words, read
+from .listing import counted
 
 if TYPE_CHECKING:
     from .program import Program

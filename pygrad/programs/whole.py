@@ -18,6 +18,7 @@ from .differentiate import differentiate
 from .encode import Encoded, Shape, Stage, encode
 from .lane_parts import Part, Split
 from .lanes import find_lanes
+from .listing import counted
 from .pipeline import Passes, Signature, first_passes, tidied, trained_leaves
 
 
@@ -64,7 +65,7 @@ def _planned(code: Code, split: Split, signature: Signature, exact: bool, passes
         ]
         for name, apply in first_passes(exact):
             local = apply(local)
-            passes.add(f"part {number + 1}, {part.lanes} lanes: {name}", local)
+            passes.add(f"part {number + 1}, {counted(part.lanes, 'lane')}: {name}", local)
         rows = [row if row.dtype.kind == "f" else np.array([place[i] for i in row.tolist()]) for row in part.rows]
         plan.parts.append(Part(part.lanes, local, rows, part.outputs))
     if plan.parts and plan.parts[-1].lanes == 1:  # it gives the outputs itself
