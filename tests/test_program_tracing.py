@@ -264,7 +264,6 @@ def test_user_defined_ops_made_meanwhile(backend: str, Value: Any) -> None:
 INDICES: dict[str, Callable[[Any], Any]] = {
     "list": lambda x: [1.0, 2.0][x],
     "tuple": lambda x: (1.0, 2.0)[x],
-    "text": lambda x: "ab"[x],
     "array": lambda x: np.array([1.0, 2.0])[x],
     "dict": lambda x: {0.0: 1.0}[x],
     "int": lambda x: [1.0, 2.0][int(x)],
