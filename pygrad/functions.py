@@ -169,8 +169,11 @@ def minimum(x: Any, y: Any) -> Any:
 
 
 def _engine_of(operands: Iterable[Any]) -> Any:
-    """The Value type of the first Value among them; the reference's if all are numbers."""
-    return next((backends.type_of(x) for x in operands if _checks.is_value(x)), backends.load("python"))
+    """The Value type of the first Value among them. If all are numbers the reference's, or that of what this thread
+    records: their result is a constant there, whose number may be looked at."""
+    trace = _tracing.current()
+    numbers = backends.load("python") if trace is None else trace.value_type
+    return next((backends.type_of(x) for x in operands if _checks.is_value(x)), numbers)
 
 
 def _result(value: Any, operands: Iterable[Any]) -> Any:
