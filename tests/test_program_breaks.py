@@ -5,6 +5,8 @@ What programs do in ordinary use is tested in the other files.
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -34,3 +36,73 @@ def test_sums_of_plain_numbers(backend: str, Value: Any) -> None:
 
     assert f([1.0, -1.0]).tolist() == [17.0, -17.0]
     assert f.value_and_grad([1.0, 3.0], reduction="sum")[1].tolist() == [34.0]
+
+
+# ---- methods ----
+
+
+class Line:
+    """What the methods below are of."""
+
+    def __init__(self, slope: float) -> None:
+        self.slope = pygrad.Value(slope)
+
+    @pygrad.compile
+    def at(self, x: Any) -> Any:
+        return self.slope * x
+
+
+class Moved(Line):
+    """Extends a compiled method by a plain one."""
+
+    def at(self, x: Any) -> Any:
+        return super().at(x) + 100.0
+
+
+class Doubled(Line):
+    """Extends a compiled method by another."""
+
+    @pygrad.compile
+    def at(self, x: Any) -> Any:
+        return 2.0 * Line.at.__wrapped__(self, x)
+
+
+def test_a_method_that_extends_a_compiled_one(backend: str, Value: Any) -> None:
+    line = Moved(2.0)
+    for _ in range(2):  # the second call finds what the first one kept
+        assert line.at([1.0, 2.0]).tolist() == [102.0, 104.0]
+    doubled = Doubled(2.0)
+    assert super(Doubled, doubled).at([1.0]).tolist() == [2.0]
+    assert doubled.at([1.0]).tolist() == [4.0]
+    assert super(Doubled, pickle.loads(pickle.dumps(doubled))).at([1.0]).tolist() == [2.0]
+    base = super(Doubled, doubled).at
+    assert pickle.loads(pickle.dumps(base))([1.0]).tolist() == [2.0]
+
+
+def test_methods_given_to_a_class_later(backend: str, Value: Any) -> None:
+    class Late(Line):
+        pass
+
+    Late.twice = pygrad.compile(lambda self, x: 2.0 * self.slope * x)  # type: ignore[attr-defined]
+    Late.thrice = pygrad.compile(lambda self, x: 3.0 * self.slope * x)  # type: ignore[attr-defined]
+    line: Any = Late(1.0)
+    assert [f([1.0]).tolist() for f in (line.twice, line.thrice, line.at)] == [[2.0], [3.0], [1.0]]
+    with pytest.raises(TypeError, match="was not a method when its class was made"):
+        pickle.dumps(line.twice)
+
+
+def test_a_shallow_copy_has_programs_of_its_own(backend: str, Value: Any) -> None:
+    line = Line(2.0)
+    assert line.at([1.0]).tolist() == [2.0]
+    again = copy.copy(line)
+    again.slope = Value(7.0)
+    assert again.at([1.0]).tolist() == [7.0]
+    assert line.at([1.0]).tolist() == [2.0]
+    assert line.at is line.at
+    assert again.at is again.at
+
+
+def test_a_class_method() -> None:
+    function = pygrad.compile(lambda cls, x: x)
+    with pytest.raises(TypeError, match="can't be a class method"):
+        function.__get__(Line, type)

@@ -47,6 +47,7 @@ class CompiledFunction:
         self._programs: dict[tuple[Shape, ...], Program] = {}
         self._last: Program | None = None
         self._recording = threading.Lock()
+        self._owner: type | None = None  # of a method
         self._attribute = ""
 
     # ---- programs ----
@@ -230,21 +231,23 @@ class CompiledFunction:
     # ---- as a method ----
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._attribute = name
+        self._owner, self._attribute = owner, name
 
     def __get__(self, instance: Any, owner: type | None = None) -> CompiledFunction:
         if instance is None:
             return self
-        bound = self.__wrapped__.__get__(instance, owner)
-        made = _BoundFunction(bound, self._params, self._exact, self._threads, self._backend)
-        made._instance, made._attribute = instance, self._attribute
-        try:
-            kept = vars(instance).setdefault(self._attribute, made)  # the next look finds it there
-        except TypeError:
+        if isinstance(instance, type):
             raise TypeError(
-                f"a compiled method keeps its programs in its object, but {type(instance).__name__} has no __dict__"
-            ) from None
-        return kept if isinstance(kept, CompiledFunction) else made
+                f"{self!r} can't be a class method: compile a static method, or a method of the class's objects"
+            )
+        methods = _methods(instance)
+        found = methods.get(self)
+        if found is None:
+            bound = self.__wrapped__.__get__(instance, owner)
+            made = _BoundFunction(bound, self._params, self._exact, self._threads, self._backend)
+            made._instance, made._owner, made._attribute = instance, self._owner, self._attribute
+            found = methods.setdefault(self, made)
+        return found
 
     def __repr__(self) -> str:
         return f"<compiled {_name_of(self.__wrapped__)}>"
@@ -261,12 +264,55 @@ class CompiledFunction:
 
 
 class _BoundFunction(CompiledFunction):
-    """A compiled method of one object, which holds it: copied and pickled with the object, without programs."""
+    """A compiled method of one object: copied and pickled with the object, without programs."""
 
     _instance: Any = None
 
     def __reduce__(self) -> Any:
-        return getattr, (self._instance, self._attribute)
+        if self._owner is None:
+            raise TypeError(f"{self!r} can't be pickled or copied: it was not a method when its class was made")
+        return _found_again, (self._instance, self._owner, self._attribute)
+
+
+def _found_again(instance: Any, owner: type, name: str) -> Any:
+    """A compiled method of an object that was copied or unpickled."""
+    return vars(owner)[name].__get__(instance, type(instance))
+
+
+_METHODS = "_compiled_methods"
+"""Where an object keeps its compiled methods. Not in the place of the method: a class may have a method of the same
+name, and reach this one by super()."""
+
+
+class _Methods(dict[CompiledFunction, _BoundFunction]):
+    """Those of one object, by the function in the class. A copy of the object, which may have other parameters, does
+    not have them: shallow copies share this, and see whose it is; other copies, and pickles, have one of nobody."""
+
+    instance: Any = None
+
+    def __reduce__(self) -> Any:
+        return _Methods, ()
+
+
+def _methods(instance: Any) -> _Methods:
+    try:
+        kept = vars(instance)
+    except TypeError:
+        raise TypeError(
+            f"a compiled method keeps its programs in its object, but {type(instance).__name__} has no __dict__"
+        ) from None
+    found = kept.get(_METHODS)
+    if type(found) is not _Methods or found.instance is not instance:
+        with _MAKING:
+            found = kept.get(_METHODS)
+            if type(found) is not _Methods or found.instance is not instance:
+                made = _Methods()
+                made.instance = instance
+                kept[_METHODS] = found = made
+    return found
+
+
+_MAKING = threading.Lock()
 
 
 def program_of(
