@@ -141,6 +141,11 @@ _ARRAYS = (
     "the function for one sample, with lists of Values, and give the program the arrays"
 )
 
+COMPILED = (
+    "a compiled function, or a program, is called in a recorded function: a program cannot hold another. Call the "
+    "plain function there, which is the compiled one's __wrapped__"
+)
+
 
 def is_constant(v: Any) -> bool:
     """Whether a Value depends neither on inputs nor on parameters; while this thread records."""

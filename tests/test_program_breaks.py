@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import pygrad
@@ -36,6 +38,45 @@ def test_sums_of_plain_numbers(backend: str, Value: Any) -> None:
 
     assert f([1.0, -1.0]).tolist() == [17.0, -17.0]
     assert f.value_and_grad([1.0, 3.0], reduction="sum")[1].tolist() == [34.0]
+
+
+def test_no_outputs(backend: str, Value: Any) -> None:
+    for f, arrays in ((lambda: (), ()), (lambda x: (), ([1.0],))):
+        with pytest.raises(TypeError, match="must give at least one output"):
+            pygrad.compile(f)(*arrays)
+
+
+def test_vectors_of_parameters_that_are_none(backend: str, Value: Any) -> None:
+    w = Value(2.0)
+    f = pygrad.compile(lambda x: w * x)
+    with pytest.raises(ValueError, match="tangent: lists in it differ in length"):
+        f.jvp([[1.0], [1.0, 2.0]], [1.0])
+    with pytest.raises(TypeError, match="tangent has masked entries"):
+        f.jvp(np.ma.array([1.0], mask=[True]), [1.0])
+
+
+def test_a_compiled_function_in_another(backend: str, Value: Any) -> None:
+    w = Value(2.0)
+    inner = pygrad.compile(lambda x: w * x)
+    array = np.ones(1)
+    inner(array)
+    uses: list[Callable[[Any], Any]] = [
+        lambda x: inner(x),
+        lambda x: inner(array) * x,
+        lambda x: inner(np.ones((1, 2))) * x,
+        lambda x: inner.program.value_and_grad(array)[0] * x,
+        lambda x: inner.minimize(array).loss * x,
+        lambda x: itself(x),
+        lambda x: itself(np.ones((1, 3))) * x,
+    ]
+    for use in uses:
+        itself = pygrad.compile(use)
+        with pytest.raises(pygrad.TraceError, match=r"test_program_breaks.py, line \d+: .* __wrapped__"):
+            itself([1.0])
+    forever: Any = pygrad.compile(lambda: forever() + w)
+    with pytest.raises(pygrad.TraceError, match="__wrapped__"):
+        forever()
+    assert inner([1.0]).tolist() == [2.0]
 
 
 # ---- methods ----

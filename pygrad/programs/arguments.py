@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _tracing
 from .._checks import is_value, size
 from .listing import counted
 
@@ -72,6 +73,8 @@ def raw(x: Any, name: str) -> NDArray[Any]:
     Raises TypeError naming the argument if that can't become float64; ValueError for a single number, or lists
     whose lengths differ.
     """
+    if _tracing.here():
+        raise _tracing.error(_tracing.COMPILED)
     if is_value(x):
         kind = "an array Value" if x._holds_array else "a Value"
         raise TypeError(f"{name} must be an array of numbers, not {kind}: use .data for what it holds")

@@ -70,6 +70,8 @@ class CompiledFunction:
         key = tuple(shapes)
         program = self._programs.get(key)
         if program is None:
+            if _tracing.here():  # perhaps this function, by this thread, which would wait for itself
+                raise _tracing.error(_tracing.COMPILED)
             with self._recording:
                 program = self._programs.get(key)
                 if program is None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import backends
+from .. import _tracing, backends
 
 _ADDING = threading.Lock()
 """Gradients are read, added to and written: one thread at a time."""
@@ -22,9 +22,14 @@ _ADDING = threading.Lock()
 def as_vector(x: ArrayLike, count: int, name: str) -> NDArray[np.float64]:
     """A new array of float64, shape (count,). Raises TypeError for what are no real numbers, ValueError for another
     shape."""
-    given = np.asarray(x)
+    try:
+        given = np.asarray(x)
+    except ValueError:
+        raise ValueError(f"{name}: lists in it differ in length") from None
     if given.dtype.kind not in "biuf":
         raise TypeError(f"{name} must be an array of real numbers, not one of dtype {given.dtype}")
+    if np.ma.is_masked(x):
+        raise TypeError(f"{name} has masked entries: fill them first, with x.filled(number)")
     if given.shape != (count,):
         raise ValueError(f"{name} must have the shape ({count},), one number a parameter, not {given.shape}")
     return given.astype(np.float64)
@@ -47,7 +52,10 @@ class InValues:
 
     def numbers(self) -> Any:
         """The data of parameters and shared Values as doubles: a buffer of its own."""
-        return self._type._get(self._all, "data") if self.total else bytearray()
+        try:
+            return self._type._get(self._all, "data") if self.total else bytearray()
+        except _tracing.TraceError:
+            raise _tracing.error(_tracing.COMPILED) from None
 
     def labels(self) -> list[str]:
         """Of parameters and shared Values; '' for none."""

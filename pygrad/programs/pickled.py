@@ -115,6 +115,7 @@ def _program(
     layout = Layout(names, shapes, tuple(i in read for i in range(len(shapes))), classes)
     of_outputs = Outputs(tuple(tuple(map(_size, shape)) for shape in header["outputs"]), header["several"] is True)
     _need(sum(map(_product, of_outputs.shapes)) == len(code.outputs), "its outputs have other shapes")
+    _need(len(of_outputs.shapes) > 0, "it has no outputs")
     _need(len(of_outputs.shapes) == 1 or of_outputs.several, "it has several outputs")
     count = _size(header["parameters"])
     _need(count <= len(numbers), "it lacks numbers of parameters")

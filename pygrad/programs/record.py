@@ -116,6 +116,8 @@ def _nested(source: Iterator[Any], shape: Shape) -> Any:
 def _flattened(output: Any, value_type: Any, roots: list[Any]) -> Any:
     """Appends the Values of an output to roots, numbers as constants; the output with their places instead."""
     if isinstance(output, tuple):
+        if not output:
+            raise TypeError("the recorded function gives an empty tuple: it must give at least one output")
         return tuple(_placed(part, value_type, roots, f"output {i}") for i, part in enumerate(output))
     return _placed(output, value_type, roots, "the output")
 
