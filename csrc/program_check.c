@@ -19,7 +19,7 @@ _Static_assert(sizeof(pg_move) == PG_MOVE * sizeof(uint32_t), "a move is laid ov
 _Static_assert(sizeof(pg_instruction) == PG_INSTRUCTION * sizeof(uint32_t), "an instruction is laid over its words");
 
 /* What is known of a slot. */
-enum { UNWRITTEN = 0, WRITTEN = 1, SHARED = 2 /* by the prologue: nothing else may write it */ };
+enum { UNWRITTEN = 0, WRITTEN = 1, LOADED = 2 /* and not written since */, SHARED = 3 /* by the prologue, for good */ };
 
 typedef struct {
     pg_program *program;
@@ -277,7 +277,9 @@ static int check_input(checker *c, const pg_move *m) {
     default: break;
     }
     stage->work += (double)m->count;
-    return good && writes(c, m->slot, m->count);
+    if (!good || !writes(c, m->slot, m->count)) return 0;
+    memset(c->slots + m->slot, LOADED, m->count);
+    return 1;
 }
 
 static int check_output(checker *c, const pg_move *m) {
@@ -318,6 +320,18 @@ static int clear_slots(checker *c, uint32_t slots) {
     }
     if (slots) memset(c->slots, UNWRITTEN, slots);
     return PG_OK;
+}
+
+/* How many of the first inputs are arguments in slots that are still as they were loaded. */
+static uint32_t kept_inputs(const checker *c) {
+    const pg_stage *stage = c->stage;
+    for (uint32_t i = 0; i < stage->input_count; i++) {
+        const pg_move *m = &stage->inputs[i];
+        if (m->kind != PG_MOVE_ARGUMENT) return i;
+        for (uint32_t k = 0; k < m->count; k++)
+            if (c->slots[m->slot + k] != LOADED) return i;
+    }
+    return stage->input_count;
 }
 
 /* What the stage scattered can be read by those behind it. */
@@ -369,6 +383,7 @@ static int read_stage(checker *c, uint64_t *constants) {
     for (uint32_t i = 0; i < stage->output_count; i++)
         if (stage->outputs[i].reserved || !check_output(c, &stage->outputs[i])) return PG_ERR_PROGRAM;
     if (stage->sinks) c->program->uses_gradient = 1;
+    stage->kept_inputs = kept_inputs(c);
     end_stage(c);
     return PG_OK;
 }

@@ -43,6 +43,7 @@ typedef struct {
     const uint32_t *pool;
     const double *rows; /* row_count of `lanes` numbers each */
     uint32_t row_count;
+    uint32_t kept_inputs; /* the first of them, whose slots nothing else writes: they last until the next run */
     uint32_t input_count, output_count, prologue_count, instruction_count;
     size_t outer_rows, outer_cols; /* the most of any PG_OUTER */
     int sinks;     /* whether an instruction adds to G */
@@ -79,6 +80,9 @@ typedef struct {
     int64_t *order;      /* one a sample, checked */
     uint32_t *indices;   /* of each index argument one a sample, checked */
     uint64_t order_count, index_count;
+    /* what the run before has left, for one that goes on where it ended (training.c) */
+    int cleared; /* G is 0 */
+    int loaded;  /* the only block has this run's arguments in it: see pg_keeps_inputs */
     /* what was reserved for */
     size_t samples;
     int threads;
@@ -111,6 +115,9 @@ int pg_space_reserve_rows(const pg_program *program, pg_space *space, size_t sam
  * samples are the rows from first_row on. */
 int pg_run_in(const pg_program *program, const pg_call *call, const pg_kernels *kernels, pg_space *space,
               size_t first_row);
+
+/* Whether the inputs of a run are still there after it: a program of one stage, whose samples are one block. */
+int pg_keeps_inputs(const pg_program *program, const pg_space *space);
 
 /* ---- instruction sets (program_isa.c) ---- */
 

@@ -148,7 +148,9 @@ static void gather(const block *b, double *z, const double *from, const uint32_t
 }
 
 static void load_inputs(const run *r, const pg_stage *stage, const block *b) {
-    for (const pg_move *m = stage->inputs, *end = m + stage->input_count; m < end; m++) {
+    const pg_move *m = stage->inputs, *end = m + stage->input_count;
+    if (r->space->loaded) m += stage->kept_inputs;
+    for (; m < end; m++) {
         double *z = b->slots + m->slot * b->lanes;
         switch (m->kind) {
         case PG_MOVE_ARGUMENT: {
@@ -361,7 +363,8 @@ int pg_run_in(const pg_program *program, const pg_call *call, const pg_kernels *
                    .order = call->order ? space->order : NULL,
                    .first_row = first_row,
                    .loss = program->loss && call->loss ? space->loss.at : NULL};
-    if (program->uses_gradient) memset(space->g.at, 0, g_count(&r) * sizeof(double));
+    if (program->uses_gradient && !space->cleared) memset(space->g.at, 0, g_count(&r) * sizeof(double));
+    space->cleared = 0;
     for (size_t i = 0; i < program->stage_count; i++) run_stage(&r, &program->stages[i], call->threads);
     if (call->loss) *call->loss = r.loss ? summed(r.loss, samples) : 0.0;
     return PG_OK;
@@ -373,6 +376,7 @@ pg_result pg_program_run(pg_program *program, const pg_call *call) {
     pg_space *space = pg_space_take(program);
     if (!space) return PG_ERR_NOMEM;
     if (program->parameters) memcpy(space->v.at, call->parameters, program->parameters * sizeof(double));
+    space->cleared = space->loaded = 0;
     int status = pg_run_in(program, call, kernels, space, 0);
     if (status == PG_OK && call->gradient && program->parameters)
         memcpy(call->gradient, space->g.at, program->parameters * sizeof(double));

@@ -32,6 +32,11 @@ size_t pg_block_lanes(const pg_program *program, const pg_stage *stage, size_t n
     return ((n - 1) / blocks / PG_LANES + 1) * PG_LANES;
 }
 
+int pg_keeps_inputs(const pg_program *program, const pg_space *space) {
+    return program->stage_count == 1 && space->tasks == 1 &&
+           pg_block_lanes(program, program->stages, space->samples) >= space->samples;
+}
+
 /* ---- memory ---- */
 
 /* What was in it is lost. */

@@ -13,7 +13,7 @@
 #define MOST_STEPS 64
 #define SHORT 20e-6
 
-enum { MOST_SETTINGS = 8, SETTING_LR = 0, SETTING_ADAM_STEP = 5 };
+enum { MOST_SETTINGS = 8, SETTING_LR = 0, SETTING_MOMENTUM = 1, SETTING_SGD_DECAY = 3, SETTING_ADAM_STEP = 5 };
 
 struct pg_training {
     pg_program *program;
@@ -73,7 +73,15 @@ static int step(pg_training *t, const pg_kernels *kernels, pg_call *run, double 
     if (call->order) run->order = call->order + t->epoch * call->samples + t->at;
     int status = pg_run_in(t->program, run, kernels, t->space, t->at);
     if (status != PG_OK) return status;
-    (void)pg_optimise_array(call->rule, t->space->v.at, t->space->g.at, t->program->parameters, settings, call->state);
+    pg_space *space = t->space;
+    if (call->rule == PG_RULE_SGD && settings[SETTING_MOMENTUM] == 0.0 && settings[SETTING_SGD_DECAY] == 0.0) {
+        kernels->descend(space->v.at, space->g.at, settings[SETTING_LR], t->program->parameters);
+        memset(space->g.at + t->program->parameters, 0, t->program->computed * sizeof(double));
+        space->cleared = 1;
+    } else {
+        (void)pg_optimise_array(call->rule, space->v.at, space->g.at, t->program->parameters, settings, call->state);
+    }
+    space->loaded = run->samples == call->samples && !call->order && pg_keeps_inputs(t->program, space);
     if (call->rule == PG_RULE_ADAM || call->rule == PG_RULE_ADAMW) settings[SETTING_ADAM_STEP] += 1.0;
     t->loss = t->at == 0 ? *run->loss : t->loss + *run->loss;
     t->at += run->samples;
@@ -110,6 +118,7 @@ pg_result pg_training_run(pg_training *t, double seconds, uint64_t steps) {
     memcpy(settings, call->settings, setting_bytes);
     if (numbers) memcpy(t->space->v.at, call->parameters, numbers);
     begin_epoch(t, settings);
+    t->space->cleared = t->space->loaded = 0;
 
     const double start = now();
     double looked = start;

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pygrad._ffi import ffi, lib
+from pygrad._ffi import OP_CODES, ffi, lib
 
-from .program_words import Array
+from . import program_words as w
+from .program_words import Array, Stage, assemble
 from .test_program_vm import Program, classifier, data_for, parameters_for, same
 
 SGD, ADAM = lib.PG_RULE_SGD, lib.PG_RULE_ADAM
+PLAIN = [0.05, 0.0, 0.0, 0.0]
 SETTINGS = {99: [0.0], SGD: [0.05, 0.9, 0.0, 0.01], ADAM: [0.01, 0.9, 0.999, 1e-8, 0.0, 1.0]}
 
 
@@ -129,3 +131,33 @@ def test_training_that_cannot_be() -> None:
     assert Training(program, parameters, data, 1, 0, SGD).status == lib.PG_ERR_INDEX
     assert Training(program, parameters, data_for(0), 1, 8, SGD).status == lib.PG_ERR_INDEX
     assert Training(program, parameters, data, 0, 8, SGD).run() == 0
+
+
+def forgetful(overwritten: int) -> tuple[Array, Array]:
+    """x0 * y * p0 + x1 of the arguments x and y, and its gradient; what is computed takes the place of one of them."""
+    s = Stage()
+    x, y = s.load(w.ARGUMENT, s.new(2), 2), s.load(w.ARGUMENT, s.new(), source=1)
+    p = s.do(w.FILL, a=0, prologue=True)
+    slope = s.value("mul", x, y)
+    product = s.value("mul", slope, p)
+    z = s.do(OP_CODES["add"], w.VALUE, z=(x, y)[overwritten], a=product, b=x + 1, c=w.NO_SLOT, d=w.NO_SLOT)
+    s.do(w.ACCUMULATE, z=0, a=slope, at=s.pooled([0]))
+    s.store(w.OUTPUT, z)
+    return assemble(1, [s], arguments=[2, 1], indices=[4], outputs=[1], loss=1)
+
+
+@pytest.mark.parametrize("overwritten", [0, 1, None])
+@pytest.mark.parametrize("settings", [PLAIN, [0.05, 0.9, 0.0, 0.0], [0.05, 0.0, 0.0, 0.01]])
+@pytest.mark.parametrize("batch", [100, 16])
+def test_inputs_that_stay_where_they_were_loaded(overwritten: int | None, settings: list[float], batch: int,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """Several steps in one call over all samples at once, which need not load everything again."""
+    monkeypatch.setitem(SETTINGS, SGD, settings)
+    words = classifier() if overwritten is None else forgetful(overwritten)
+    data = data_for(41) if overwritten is None else data_for(41, nin=2)
+    program, parameters = Program(*words), parameters_for(words)
+    training = Training(program, parameters, data, 5, batch, SGD)
+    assert training.run() == 5 * -(-41 // batch)
+    want, losses = trained_slowly(program, parameters, data, 5, batch, SGD)
+    assert same(training.parameters, want)
+    assert same(training.losses, losses)

@@ -207,6 +207,16 @@ static void test_moves(const pg_kernels *set, size_t n, size_t lanes, size_t rea
     buffer_free(from), buffer_free(slots), buffer_free(want), buffer_free(got), buffer_free(stored);
 }
 
+static void test_descend(const pg_kernels *set, size_t n) {
+    buffer x = buffer_random(n, 1), g = buffer_random(n, 1), want = buffer_copy(x), none = buffer_new(n);
+    const double rate = number(0);
+    for (size_t i = 0; i < n; i++) want.at[i] -= rate * g.at[i], none.at[i] = 0.0;
+    set->descend(x.at, g.at, rate, n);
+    same_numbers(set, "descend", x, want, 1, n, n, n);
+    same_numbers(set, "descend, gradient", g, none, 1, n, n, n);
+    buffer_free(x), buffer_free(g), buffer_free(want), buffer_free(none);
+}
+
 /* Every set computes the elementwise formulas alike. */
 static void test_formulas(const pg_kernels *set) {
     const pg_kernels *first = pg_kernel_sets[0];
@@ -254,6 +264,7 @@ static void test_set(const pg_kernels *set) {
         for (size_t n = 0; n <= 70; n++) {
             size_t lanes = lane_counts[i];
             test_terms(set, n, lanes);
+            test_descend(set, n);
             test_accumulate(set, n, lanes, 1 + check_below(&dice, lanes), check_below(&dice, 4));
             test_moves(set, n, lanes, 1 + check_below(&dice, lanes), (int)(n % 2));
             test_moves(set, n, lanes, lanes, (int)(n / 2 % 2));
