@@ -61,21 +61,16 @@ def test_a_compiled_function_in_another(backend: str, Value: Any) -> None:
     array = np.ones(1)
     inner(array)
     uses: list[Callable[[Any], Any]] = [
-        lambda x: inner(x),
         lambda x: inner(array) * x,
         lambda x: inner(np.ones((1, 2))) * x,
         lambda x: inner.program.value_and_grad(array)[0] * x,
         lambda x: inner.minimize(array).loss * x,
-        lambda x: itself(x),
         lambda x: itself(np.ones((1, 3))) * x,
     ]
     for use in uses:
         itself = pygrad.compile(use)
-        with pytest.raises(pygrad.TraceError, match=r"test_program_breaks.py, line \d+: .* __wrapped__"):
+        with pytest.raises(pygrad.TraceError, match=r"test_program_breaks.py, line \d+: "):
             itself([1.0])
-    forever: Any = pygrad.compile(lambda: forever() + w)
-    with pytest.raises(pygrad.TraceError, match="__wrapped__"):
-        forever()
     assert inner([1.0]).tolist() == [2.0]
 
 

@@ -163,7 +163,7 @@ def test_a_network_runs_as_layers():
     f.record(X)
     for most in (None, 60, 6):
         last = f.listing(most=most).splitlines()[-1]
-        assert last == "runs as: load 2, dense 16x2, relu 16, dense 4x16, relu 4, dense 1x4"
+        assert last == "runs as: load 2, dense 16x2 + relu, dense 4x16 + relu, dense 1x4"
     assert len(f.listing(most=6).splitlines()) == 9
 
 

@@ -114,9 +114,9 @@ def _vectors(layout: Slots) -> str:
 
 
 def _vector(bundle: Bundle) -> str:
-    """One vector instruction: its op and how many values it computes; of matrices rows x columns."""
+    """One vector instruction: its op and how many values it computes; of matrices rows x columns, and what is fused."""
     if bundle.kind == "dense":
-        return f"dense {len(bundle.members)}x{len(bundle.operands[0])}"
+        return f"dense {len(bundle.members)}x{len(bundle.operands[0])}" + (f" + {bundle.k}" if bundle.k else "")
     if bundle.kind == "outer":
         return f"outer {len(bundle.operands[0])}x{len(bundle.operands[1])}"
     if bundle.kind in ("sum", "dot", "logsumexp", "pick"):
