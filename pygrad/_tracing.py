@@ -140,6 +140,11 @@ _ARRAYS = (
     "an array Value, or a function for those, in a recorded function: a program is recorded from scalar Values. Write "
     "the function for one sample, with lists of Values, and give the program the arrays"
 )
+_AS_ARRAY = (
+    "a scalar Value that is used as an array, or with one (by an index, or a function for array Values), in a recorded "
+    "function. An argument is a Value, a list of Values or nested lists, by the shape of its array: (N,), (N, k) or "
+    "(N, k, m)"
+)
 
 COMPILED = (
     "a compiled function, or a program, is called in a recorded function: a program cannot hold another. Call the "
@@ -168,8 +173,10 @@ def looked(v: Any, what: str) -> None:
         raise error(f"{what} in a recorded function: {_INSTEAD}")
     if what == "setting _backward":
         raise error(f"{what} of {f'the user-defined op {v._op!r}' if v._op else 'a Value'}: {_CLOSURE}")
-    if v._holds_array or _asked_by_arrays():
+    if v._holds_array:
         raise error(_ARRAYS)
+    if _asked_by_arrays():
+        raise error(_AS_ARRAY)
     if not is_constant(v):
         code = _users([(frame, 0) for frame in _frames()])[0].f_code
         if "_backward" in code.co_names:  # it sets one later

@@ -221,6 +221,12 @@ def test_arrays(backend: str, Value: Any) -> None:
         assert caught.value.filename == __file__
 
 
+def test_a_scalar_is_no_list(backend: str, Value: Any) -> None:
+    for f in (lambda x: x[0], lambda x: x[0] * x[1], lambda x: pygrad.stack([x, x])):
+        with pytest.raises(TraceError, match=r"a scalar Value .* shape of its array: \(N,\), \(N, k\) or"):
+            record(f, [()])
+
+
 def test_user_defined_ops(backend: str, Value: Any) -> None:
     a = Value(1.0)
     op = Value(a.data * 2.0, (a,), "twice")
