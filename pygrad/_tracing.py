@@ -147,8 +147,8 @@ _AS_ARRAY = (
 )
 
 COMPILED = (
-    "a compiled function, or a program, is called in a recorded function: a program cannot hold another. Call the "
-    "plain function there, which is the compiled one's __wrapped__"
+    "a program is called, or asked something, in a recorded function, which it cannot be a part of. Call the compiled "
+    "function there, with Values: it is the plain function then"
 )
 
 

@@ -99,3 +99,17 @@ def test_a_compiled_module_with_values():
     assert out.data == model(x).data
     out.backward()
     assert x[0].grad != 0.0
+
+
+def test_a_program_in_a_recorded_function(engine, inner):
+    X, y = np.ones((3, 2)), np.ones(3)
+    inner(X, y)
+    for ask in (lambda x: inner.program(X, y), lambda x: inner.program(x, x), lambda x: inner.parameter_vector):
+        with pytest.raises(TraceError, match="a program is called, or asked something, in a recorded function"):
+            compiled(ask, backend=engine._pygrad_backend)([1.0])
+
+
+def test_a_function_that_asks_itself_about_arrays(engine):
+    f = compiled(lambda x: x + f([1.0])[0], backend=engine._pygrad_backend)
+    with pytest.raises(TraceError, match="is asked about arrays in a recorded function"):  # and does not wait for itself
+        f([1.0])

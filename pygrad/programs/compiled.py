@@ -58,7 +58,7 @@ class CompiledFunction:
         Raises TraceError naming the line where the function does what a program cannot; whatever the function raises;
         TypeError or ValueError for what are no arrays of numbers with a sample axis.
         """
-        if _tracing.active and _tracing.here():
+        if _tracing.active and _tracing.here():  # perhaps this function, which would wait for itself
             raise _tracing.error(
                 f"{self!r} is asked about arrays in a recorded function: call it there with Values, those of the "
                 f"sample, and it gives what the plain function gives"
@@ -70,8 +70,6 @@ class CompiledFunction:
         key = tuple(shapes)
         program = self._programs.get(key)
         if program is None:
-            if _tracing.here():  # perhaps this function, by this thread, which would wait for itself
-                raise _tracing.error(_tracing.COMPILED)
             with self._recording:
                 program = self._programs.get(key)
                 if program is None:
