@@ -74,6 +74,13 @@ def test_a_compiled_function_in_another(backend: str, Value: Any) -> None:
     assert inner([1.0]).tolist() == [2.0]
 
 
+def test_samples_that_are_too_wide(backend: str, Value: Any) -> None:
+    f = pygrad.compile(lambda x, y: x[0])
+    for shape in ((0, 2**40), (0, 2**20, 2**20), (0, 2**24 + 1)):
+        with pytest.raises(ValueError, match=r"a sample has \d+ numbers, and 16777216 are the most"):
+            f(np.zeros(shape), np.zeros(0))
+
+
 # ---- methods ----
 
 

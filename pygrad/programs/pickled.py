@@ -20,6 +20,7 @@ from .arguments import Column, Layout
 from .code import Code
 from .parameters import InArray
 from .program import Outputs, Program
+from .record import MAX_COLUMNS
 
 VERSION = 1
 _ARRAYS = {
@@ -34,7 +35,6 @@ _MANY = frozenset({"sum", "dot", "logsumexp", "pick"})
 _OPERANDS = {
     "input": 0, "parameter": 0, "constant": 0, **{name: 2 if op.kind == "binary" else 1 for name, op in OPS.items()},
 }  # fmt: skip
-_MOST_COLUMNS = 1 << 24
 
 
 def reduced(program: Program) -> tuple[Any, ...]:
@@ -108,7 +108,7 @@ def _program(
     code = _code(header["ops"], ops, counts, operands, ks, outputs)
     classes = tuple(Column(*map(_size, column)) for column in header["classes"])
     widths = [_product(shape) for shape in shapes]
-    _need(sum(widths) <= _MOST_COLUMNS, "its samples are too wide")
+    _need(sum(widths) <= MAX_COLUMNS, "its samples are too wide")
     columns = [(i, j) for i, width in enumerate(widths) for j in range(width)]
     _check_leaves(code, columns, classes, len(numbers))
     read = {columns[k][0] for op, k in zip(code.ops, code.ks) if op == "input"}

@@ -26,6 +26,8 @@ __all__ = ["Recording", "TraceError", "record"]
 Shape = tuple[int, ...]
 
 _WITH_CONSTANT = frozenset(name for name, op in OPS.items() if op.kind == "constant")
+MAX_COLUMNS = 1 << 24
+"""Numbers of a sample: each is a Value when it is recorded."""
 _EMPTY = {"sum": 0.0, "dot": 0.0, "logsumexp": float("-inf")}
 """What the ops of any number of operands are without any."""
 
@@ -67,10 +69,14 @@ def record(
     the other, for f to compute with; by default ones. backend: that of the inputs, if there is no params.
 
     Raises TraceError with the line where f does what a program cannot; TypeError for outputs that are no Values,
-    numbers or lists of those; RuntimeError while this thread records already; and whatever f raises.
+    numbers or lists of those; ValueError for samples of more than MAX_COLUMNS numbers; RuntimeError while this thread
+    records already; and whatever f raises.
     """
     given = None if params is None else _given(params)
     value_type = backends.type_of(given[0]) if given else backends.value_type(backend)
+    wide = sum(map(_size, shapes))
+    if wide > MAX_COLUMNS:
+        raise ValueError(f"a sample has {wide} numbers, and {MAX_COLUMNS} are the most that a program takes")
     columns = [(i, j) for i, shape in enumerate(shapes) for j in range(_size(shape))]
     numbers = [1.0] * len(columns) if inputs is None else [float(x) for x in inputs]
     if len(numbers) != len(columns):
