@@ -315,6 +315,26 @@ def test_a_module_changed_between_epochs_is_recorded_again(backend, Value):
     on_paths(Scaled, POINTS, SIGNS, **options, callbacks=other_scale, paths=["scalars"])
 
 
+def test_parameters_replaced_between_epochs(backend, Value):
+    """The code is the same, but of other Values."""
+    class Scaled(Module):
+        def __init__(self):
+            self.layer, self.scale = Layer(2, 1, nonlin=False, seed=1, backend=backend), Value(1.0)
+
+        def __call__(self, x):
+            return self.layer(x) * self.scale
+
+    def other_scale(run):
+        run.model.scale = Value(0.5 * run.epoch)
+
+    def other_weight(run):
+        run.model.layers[0].neurons[0].w[0] = Value(0.25 * run.epoch)
+
+    options = {"loss": "hinge", "epochs": 4, "validation": 0.25}
+    on_paths(Scaled, POINTS, SIGNS, **options, callbacks=other_scale, paths=["scalars"])
+    on_paths(lambda: network(backend, 1), POINTS, SIGNS, **options, callbacks=other_weight, paths=["scalars"])
+
+
 @pytest.mark.parametrize("path", ["program", "scalars"])
 def test_any_optimizer(backend, path):
     class Steps:
