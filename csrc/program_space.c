@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A block has about as many doubles as V, which every block reads, within bounds that leave it in an L2 cache: 256 KB,
- * and 512 KB where V itself is too large for that. */
+/* A block has about as many doubles as V, which every block reads, within bounds that leave it in an L2 cache: 256 KB;
+ * and up to 1 MB where V itself is too large for that, since every block fetches V anew. */
 #define LEAST_BLOCK (UINT32_C(1) << 15)
-#define MOST_BLOCK (UINT32_C(1) << 16)
+#define MOST_BLOCK (UINT32_C(1) << 17)
 /* At most so many tasks, each of at least so many samples: enough to occupy threads, few copies of G. */
 #define MOST_TASKS 16u
 #define TASK_SAMPLES 512u
