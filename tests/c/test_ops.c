@@ -145,7 +145,7 @@ static void test_the_table(void) {
         CHECK(strcmp(pg_status_text(status), pg_status_text(1)) != 0);
         for (int other = 0; other > status; other--) CHECK(strcmp(pg_status_text(status), pg_status_text(other)) != 0);
     }
-    CHECK(strcmp(pg_status_text(PG_ERR_ARRAY - 1), pg_status_text(1)) == 0);
+    CHECK(strcmp(pg_status_text(PG_ERR_ISA - 1), pg_status_text(1)) == 0);
 }
 
 /* Makes the node of an op with one or two operands. */
