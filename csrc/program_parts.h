@@ -90,7 +90,8 @@ typedef struct {
     /* the plan for so many samples */
     size_t task;         /* samples of a task but the last; a multiple of PG_LANES, or all */
     size_t tasks;
-    size_t block;        /* doubles of a block, and, with the scratch, of all that a thread has */
+    size_t before;       /* doubles of the blocks of stages with lanes of their own; those over samples follow */
+    size_t block;        /* doubles of both, and, with the scratch, of all that a thread has */
     size_t thread_stride;
 } pg_space;
 
@@ -116,7 +117,7 @@ int pg_space_reserve_rows(const pg_program *program, pg_space *space, size_t sam
 int pg_run_in(const pg_program *program, const pg_call *call, const pg_kernels *kernels, pg_space *space,
               size_t first_row);
 
-/* Whether the inputs of a run are still there after it: a program of one stage, whose samples are one block. */
+/* Whether the inputs of a run are still there after it: one stage is over the samples, and they are one block. */
 int pg_keeps_inputs(const pg_program *program, const pg_space *space);
 
 /* ---- instruction sets (program_isa.c) ---- */

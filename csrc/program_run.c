@@ -69,6 +69,10 @@ static void other(const run *r, const pg_stage *stage, const block *b, const pg_
     double *z = b->slots + i->z * lanes;
     switch (i->code & 0xff) {
     case PG_FILL:
+        if (lanes == 1) {
+            memcpy(z, v + i->a, i->width * sizeof *z);
+            break;
+        }
         for (size_t k = 0; k < i->width; k++)
             for (size_t l = 0; l < lanes; l++) z[k * lanes + l] = v[i->a + k];
         break;
@@ -214,7 +218,8 @@ static void store_outputs(const run *r, const pg_stage *stage, const block *b) {
 static void run_lanes(const run *r, const pg_stage *stage, size_t from, size_t to, double *g, double *memory) {
     if (from == to) return;
     const size_t lanes = pg_block_lanes(r->program, stage, to - from);
-    block b = {.slots = memory, .scratch = memory + r->space->block, .g = g, .lanes = lanes, .real = lanes};
+    double *slots = memory + (stage->lanes ? 0 : r->space->before);
+    block b = {.slots = slots, .scratch = memory + r->space->block, .g = g, .lanes = lanes, .real = lanes};
     run_instructions(r, stage, &b, stage->prologue, stage->prologue_count);
     for (b.first = from; b.first < to; b.first += lanes) {
         b.real = to - b.first < lanes ? to - b.first : lanes;

@@ -33,8 +33,12 @@ size_t pg_block_lanes(const pg_program *program, const pg_stage *stage, size_t n
 }
 
 int pg_keeps_inputs(const pg_program *program, const pg_space *space) {
-    return program->stage_count == 1 && space->tasks == 1 &&
-           pg_block_lanes(program, program->stages, space->samples) >= space->samples;
+    size_t found = 0;
+    for (size_t i = 0; i < program->stage_count; i++) {
+        const pg_stage *stage = &program->stages[i];
+        if (!stage->lanes && (found++ || pg_block_lanes(program, stage, space->samples) < space->samples)) return 0;
+    }
+    return space->tasks == 1;
 }
 
 /* ---- memory ---- */
@@ -111,7 +115,7 @@ static void at_least(uint64_t *x, uint64_t y) {
 int pg_space_reserve(const pg_program *program, pg_space *space, const pg_kernels *kernels, size_t samples,
                      int threads) {
     if (space->kernels == kernels && space->samples == samples && space->threads >= threads) return PG_OK;
-    uint64_t block = 0, scratch = 0;
+    uint64_t before = 0, block = 0, scratch = 0;
     int sums = 0;
     space->kernels = NULL;
     space->task = task_samples(samples);
@@ -119,13 +123,14 @@ int pg_space_reserve(const pg_program *program, pg_space *space, const pg_kernel
     for (size_t i = 0; i < program->stage_count; i++) {
         const pg_stage *stage = &program->stages[i];
         if (stage->lanes) {
-            at_least(&scratch, needs(program, stage, stage->lanes, &block));
+            at_least(&scratch, needs(program, stage, stage->lanes, &before));
         } else if (samples) {
             at_least(&scratch, needs(program, stage, space->task, &block));
             at_least(&scratch, needs(program, stage, samples - (space->tasks - 1) * space->task, &block));
             if (stage->sinks) sums = 1;
         }
     }
+    block += before;
     /* a cache line more, so that threads do not meet */
     uint64_t stride = rounded_up(block + scratch, PG_LANES) + PG_LANES;
     uint64_t g = (uint64_t)program->parameters + program->computed;
@@ -133,6 +138,7 @@ int pg_space_reserve(const pg_program *program, pg_space *space, const pg_kernel
     if (reserve(&space->blocks, stride * (uint64_t)threads) != PG_OK) return PG_ERR_NOMEM;
     if (copies && reserve(&space->partials, rounded_up(g, PG_LANES) * copies) != PG_OK) return PG_ERR_NOMEM;
     if (program->loss && reserve(&space->loss, samples) != PG_OK) return PG_ERR_NOMEM;
+    space->before = (size_t)before;
     space->block = (size_t)block;
     space->thread_stride = (size_t)stride;
     space->kernels = kernels;
