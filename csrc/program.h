@@ -44,13 +44,13 @@
  *     PG_PICK         z of a sample <- slot a + i, where i < c is the sample's entry of index argument b
  *     PG_PICK_DX      z + i <- slot a where i is the sample's entry of index argument b, else 0; width slots
  *     PG_DENSE        z <- kernels.h's dense: width rows, c columns, x = slot a; pool[at]: row, col, start (width + c + width);
- *                     d: 0, or an op applied to the sums: one of one operand and no constant, whose value goes to slot b
- *                     while z keeps the sums; relu with b = z, which keeps its values only; or op | PG_FORM_DX << 8, for
- *                     relu, tanh and sigmoid: z <- the op's derivative, with g = the sums and z = slots b
+ *                     d: 0, or an op on the sums: any of one operand and no constant, whose value goes to slot b while
+ *                     z keeps the sums; or relu with b = z, where its values take the place of the sums; or
+ *                     op | PG_FORM_DX << 8 of relu, tanh or sigmoid: z <- the op's derivative with g = the sums, z = b
  *     PG_DENSE_DOWN   the same, but x descends: its columns are slots a, a - 1, ..., a - c + 1
  *     PG_OUTER        G <- kernels.h's outer: width rows from slot a, c columns from slot b; pool[at]: row, col
  *     PG_ACCUMULATE   G[pool[at + i]] += slot a + i over the samples, i < width
- * Slots that an instruction writes overlap none that it reads (PG_DENSE's b aside).
+ * Slots that an instruction writes overlap none that it reads.
  */
 #ifndef PG_PROGRAM_H
 #define PG_PROGRAM_H

@@ -333,7 +333,8 @@ typedef struct {
     int threads, exact;
 } pg_training_call;
 
-/* Everything is the caller's, and stays where it is until pg_training_free. NULL with *status PG_ERR_OP for an unknown
+/* Everything is the caller's, and stays where it is until pg_training_free; the arguments stay as they are while
+ * pg_training_run runs: they may be read once for many steps. NULL with *status PG_ERR_OP for an unknown
  * rule, PG_ERR_INDEX for 0 samples or a batch of 0, PG_ERR_NOMEM. */
 pg_training *pg_training_new(pg_program *program, const pg_training_call *call, int *status);
 /* Goes on with the next steps, at least one, until `seconds` have passed, `steps` are done, or there are no more. Gives how

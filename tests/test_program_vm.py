@@ -465,12 +465,6 @@ def put(s: Stage, **changes: Any) -> tuple[Array, Array]:
     return assemble(1, [s], **options)
 
 
-def within(s: Stage, name: str, b: int, form: int = w.VALUE) -> int:
-    """An op of one operand within a layer, which goes to slot 1 if that is where b is, else to a slot of its own."""
-    return s.do(w.DENSE, z=1 if b == 1 else None, a=0, b=b, c=1, d=OP_CODES[name] | form << 8,
-                at=s.pooled([0], [0], [0]))  # fmt: skip
-
-
 def test_refusals() -> None:
     """One fault each; the same without it is accepted."""
     assert status_of(*put(small())) == lib.PG_OK
@@ -516,15 +510,6 @@ def test_refusals() -> None:
     assert refused(lambda s: s.do(w.DENSE_DOWN, a=1, c=2, z=1, at=s.pooled([0], [0, 0], [0])))
     assert refused(lambda s: s.do(w.DENSE, a=0, c=2, d=OP_CODES["elu"], b=s.new(), at=s.pooled([0], [0, 0], [0])))
     assert refused(lambda s: s.do(w.DENSE, a=0, c=2, d=OP_CODES["exp"], b=0, at=s.pooled([0], [0, 0], [0])))
-    assert refused(lambda s: within(s, "tanh", 1))  # only relu may take the place of its operands
-    assert refused(lambda s: within(s, "exp", 3, w.DX))
-    assert refused(lambda s: within(s, "relu", 3, w.DY))
-    assert refused(lambda s: within(s, "relu", 1, w.DX))  # the values are where the derivatives go
-    assert refused(lambda s: within(s, "relu", 4, w.DX))  # no such slot
-    assert refused(lambda s: s.new(5) and within(s, "relu", 4, w.DX))  # a slot that was never written
-    for name in ("relu", "tanh", "sigmoid"):
-        assert not refused(lambda s, name=name: within(s, name, 0, w.DX))
-    assert not refused(lambda s: within(s, "relu", 1))
     assert not refused(lambda s: s.load(w.ARGUMENT, s.new(), at=1))
     assert refused(lambda s: s.load(w.ARGUMENT, s.new(), at=2))
     assert refused(lambda s: s.load(w.ARGUMENT, s.new(), source=1))
