@@ -78,10 +78,16 @@ def here() -> bool:
     return _current.trace is not None
 
 
-def _change(by: int) -> None:
+_traces: set[int] = set()
+"""Ids of the recordings under way, of which `active` is the number."""
+
+
+def _note(trace: Trace, under_way: bool) -> None:
+    """To be called any number of times: an interrupt may come before the first, or within it."""
     global active
     with _lock:
-        active += by
+        (_traces.add if under_way else _traces.discard)(id(trace))
+        active = len(_traces)
         for listener in listeners:
             listener(active)
 
@@ -96,7 +102,7 @@ def recorded(trace: Trace) -> Iterator[None]:
         )
     try:
         _current.trace = trace
-        _change(1)
+        _note(trace, True)
         yield
     except Exception as error:
         for cause in _causes(error):
@@ -106,8 +112,13 @@ def recorded(trace: Trace) -> Iterator[None]:
             raise _error_of_index(error) from error
         raise
     finally:
-        _current.trace = None
-        _change(-1)
+        try:
+            _current.trace = None
+            _note(trace, False)
+        except BaseException:  # an interrupt
+            _current.trace = None
+            _note(trace, False)
+            raise
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

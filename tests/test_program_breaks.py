@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 import pygrad
-from pygrad import backends
+from pygrad import _tracing, backends
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +80,30 @@ def test_samples_that_are_too_wide(backend: str, Value: Any) -> None:
     for shape in ((0, 2**40), (0, 2**20, 2**20), (0, 2**24 + 1)):
         with pytest.raises(ValueError, match=r"a sample has \d+ numbers, and 16777216 are the most"):
             f(np.zeros(shape), np.zeros(0))
+
+
+def test_interrupts_where_a_recording_begins_and_ends(backend: str, Value: Any) -> None:
+    """Ctrl-C is heard where a function is entered: in turn, wherever the module that keeps count is."""
+    w = Value(2.0)
+
+    def entered(frame: Any, event: str, argument: Any) -> None:
+        nonlocal countdown
+        if event == "call" and frame.f_globals is vars(_tracing):
+            countdown -= 1
+            if countdown == 0:
+                raise KeyboardInterrupt
+
+    before = sys.gettrace()
+    for at in range(1, 20):
+        countdown = at
+        sys.settrace(entered)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                pygrad.compile(lambda x: w * x).record([1.0])
+                raise KeyboardInterrupt  # when there are no more of them
+        finally:
+            sys.settrace(before)
+        assert (_tracing.active, _tracing.here(), w.data) == (0, False, 2.0), at
 
 
 # ---- methods ----
