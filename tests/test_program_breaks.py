@@ -106,6 +106,23 @@ def test_interrupts_where_a_recording_begins_and_ends(backend: str, Value: Any) 
         assert (_tracing.active, _tracing.here(), w.data) == (0, False, 2.0), at
 
 
+def test_options_that_are_none(backend: str, Value: Any) -> None:
+    w = Value(2.0)
+    f = pygrad.compile(lambda x: w * x)
+    x = np.ones(3)
+    wrong: list[tuple[type[Exception], str, dict[str, Any]]] = [
+        (TypeError, "progress must be a function", {"progress": 3}),
+        (TypeError, "seed: .* not a", {"seed": "a", "batch_size": 2}),
+        (ValueError, "seed: expected non-negative integer", {"seed": -1, "batch_size": 2}),
+    ]
+    for error, message, options in wrong:
+        with pytest.raises(error, match=message):
+            f.minimize(x, **options)
+    assert w.data == 2.0
+    with pytest.raises(TypeError, match="an instruction set is named by a string"):
+        pygrad.programs.use_isa(3)  # type: ignore[arg-type]
+
+
 # ---- methods ----
 
 

@@ -240,15 +240,24 @@ def minimise(
     batch = given.samples if batch_size is None else min(_checks.size(batch_size, "batch_size"), given.samples)
     if batch < 1:
         raise ValueError(f"batch_size must be at least 1, or None for all samples, not {batch_size!r}")
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress must be a function, which is given a Progress, not {progress!r}")
     program.check_classes(given)
     every = _positive(every, "every") / 1000.0
     rule = _rule(program, optimizer, settings)
     most = program.threads if threads is None else thread_count(threads)
     loop = _Loop(program, given, rule, epochs, batch, reduction == "mean", most)
     if shuffle and batch < given.samples:
-        loop.generator = np.random.default_rng(seed)
+        loop.generator = _generator(seed)
     loop.run(progress, every, started)
     return Minimisation(loop.losses, time.perf_counter() - started, loop.rate)
+
+
+def _generator(seed: Any) -> np.random.Generator:
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"seed: {error}") from None
 
 
 def _positive(x: Any, what: str) -> float:

@@ -252,7 +252,9 @@ def isa() -> str:
 def use_isa(name: str | None) -> None:
     """Makes programs run with another instruction set, for the same numbers to the last bit; None: the first again.
 
-    Raises ValueError naming those there are for any other; nothing has changed then.
+    Raises ValueError naming those there are for any other; TypeError for what is no text. Nothing has changed then.
     """
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"an instruction set is named by a string, such as 'baseline', or None, not {name!r}")
     if lib.pg_program_use_isa(ffi.NULL if name is None else name.encode()) != 0:
         raise _no_isa(str(name))
