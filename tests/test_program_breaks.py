@@ -5,6 +5,7 @@ What programs do in ordinary use is tested in the other files.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import pickle
 import sys
@@ -98,9 +99,8 @@ def test_interrupts_where_a_recording_begins_and_ends(backend: str, Value: Any) 
         countdown = at
         sys.settrace(entered)
         try:
-            with pytest.raises(KeyboardInterrupt):
+            with contextlib.suppress(KeyboardInterrupt):  # at the end there are no more of them
                 pygrad.compile(lambda x: w * x).record([1.0])
-                raise KeyboardInterrupt  # when there are no more of them
         finally:
             sys.settrace(before)
         assert (_tracing.active, _tracing.here(), w.data) == (0, False, 2.0), at
