@@ -17,6 +17,7 @@ import pytest
 
 import pygrad
 from pygrad import _tracing, backends
+from pygrad.programs import arguments
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +75,14 @@ def test_a_compiled_function_in_another(backend: str, Value: Any) -> None:
         with pytest.raises(pygrad.TraceError, match=r"test_program_breaks.py, line \d+: "):
             itself([1.0])
     assert inner([1.0]).tolist() == [2.0]
+
+
+def test_classes_that_are_not_aligned() -> None:
+    array = np.frombuffer(bytes(1) + np.array([0, 1, 2]).tobytes(), np.uint8)[1:].view(np.int64)
+    assert not array.flags.aligned
+    found = arguments.classes(array, "label", 0)
+    assert found.tolist() == [0, 1, 2]
+    assert found.flags.aligned
 
 
 def test_samples_that_are_too_wide(backend: str, Value: Any) -> None:

@@ -132,7 +132,7 @@ def classes(x: Any, name: str, column: int) -> NDArray[np.int64]:
     array = raw(x, name)
     of_sample = array.reshape(len(array), -1)[:, column] if array.size else np.zeros(0)
     if of_sample.dtype == np.int64:
-        return np.ascontiguousarray(of_sample)
+        return np.require(of_sample, np.int64, ["C", "A"])
     with np.errstate(invalid="ignore"):
         whole = of_sample.astype(np.int64)
     wrong = np.flatnonzero(whole != of_sample)
