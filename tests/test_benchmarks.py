@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import run
 from measure import Measurement
-from programs import functions, nets, problems, tables, timing
+from programs import functions, native, nets, problems, tables, timing
 from programs.engines import ENGINES
 
 COMPILED = ("program", "program-exact", "program-2", "program-whole") if hasattr(pygrad, "compile") else ()
@@ -111,3 +111,10 @@ def test_every_workload_can_be_asked_for():
     assert set(run.RUN) == set(run.WORKLOADS)
     names = ["programs-moons", "programs-curves"]
     assert run.parser().parse_args(["--only", ",".join(names)]).only == names
+
+
+def test_hand_written_c_leaves_small_numbers_alone(tmp_path):
+    """A library linked with -Ofast would have this process flush them to zero."""
+    native.scalar_functions(native.FAST, tmp_path)
+    assert np.float64(5e-324) * 1.0 == 5e-324
+    assert float.fromhex("0x1p-1022") / 2.0 > 0.0

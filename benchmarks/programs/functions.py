@@ -150,15 +150,20 @@ def eager_runner(function: Function, folder: Path) -> Runner:
 
 
 def pygrad_runner(function: Function, folder: Path) -> Runner:
-    """`pygrad.compile` of the function without arguments: its variables are parameters."""
+    """`pygrad.compile` of the function without arguments: its variables are parameters. As for the others, the numbers
+    are an array: `fun` takes one."""
+    import numpy as np
+
     import pygrad
 
-    x = [pygrad.Value(number) for number in function.start()]
+    start = function.start()
+    x = [pygrad.Value(number) for number in start]
     compiled: Any = pygrad.compile
-    program: Any = compiled(lambda: function.source(x))
+    of_numbers: Any = compiled(lambda: function.source(x)).fun()
+    theta = np.array(start)
 
     def gradient() -> tuple[float, Any]:
-        pair: tuple[float, Any] = program.value_and_grad()
+        pair: tuple[float, Any] = of_numbers(theta)
         return pair
 
     return Runner(gradient)
