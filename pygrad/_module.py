@@ -301,7 +301,7 @@ class Module:
         on_nan: str = "warn",
         resume: History | None = None,
         path: str = "auto",
-        compile: bool | None = None,  # noqa: A002
+        compile: bool | None = None,  # noqa: A002  # as pygrad.compile
     ) -> History:
         """Trains this module on samples, from the parameters it has; gives the History of the training.
 

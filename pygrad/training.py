@@ -302,7 +302,7 @@ def fit(
     on_nan: str,
     resume: History | None,
     path: str = "auto",
-    compile: bool | None = None,  # noqa: A002
+    compile: bool | None = None,  # noqa: A002  # as pygrad.compile
 ) -> History:
     """Trains a model; see Module.fit, which is this function with `model` as self, and says what the defaults are."""
     if loss is None and isinstance(resume, History):

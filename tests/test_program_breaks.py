@@ -129,7 +129,7 @@ def test_options_that_are_none(backend: str, Value: Any) -> None:
             f.minimize(x, **options)
     assert w.data == 2.0
     with pytest.raises(TypeError, match="an instruction set is named by a string"):
-        pygrad.programs.use_isa(3)  # type: ignore[arg-type]
+        pygrad.programs.use_isa(3)  # type: ignore[arg-type]  # what is refused
 
 
 # ---- methods ----
@@ -177,8 +177,8 @@ def test_methods_given_to_a_class_later(backend: str, Value: Any) -> None:
     class Late(Line):
         pass
 
-    Late.twice = pygrad.compile(lambda self, x: 2.0 * self.slope * x)  # type: ignore[attr-defined]
-    Late.thrice = pygrad.compile(lambda self, x: 3.0 * self.slope * x)  # type: ignore[attr-defined]
+    Late.twice = pygrad.compile(lambda self, x: 2.0 * self.slope * x)  # type: ignore[attr-defined]  # given to the class later
+    Late.thrice = pygrad.compile(lambda self, x: 3.0 * self.slope * x)  # type: ignore[attr-defined]  # given to the class later
     line: Any = Late(1.0)
     assert [f([1.0]).tolist() for f in (line.twice, line.thrice, line.at)] == [[2.0], [3.0], [1.0]]
     with pytest.raises(TypeError, match="was not a method when its class was made"):

@@ -11,11 +11,12 @@ from hypothesis import given
 
 import pygrad
 from pygrad import nn
+from pygrad._ffi import OP_CODES
+from pygrad.ops import OPS
 from pygrad.programs.build import build
 from pygrad.programs.bundles import bundles
 from pygrad.programs.code import EFFECTS, Code
 from pygrad.programs.differentiate import differentiate
-from pygrad.programs.encode import OPS as CODES
 from pygrad.programs.interpret import run
 from pygrad.programs.passes import gather_products, gather_sums
 from pygrad.programs.pipeline import Signature
@@ -28,10 +29,8 @@ from .program_codes import INPUTS, PARAMETERS, SAMPLES, SHARED, codes, gradients
 from .test_program_passes import code_of, text_of
 
 
-def test_the_codes_of_ops_are_those_of_the_table():
-    from pygrad._ffi import OP_CODES
-
-    assert {name: OP_CODES[name] for name in CODES} == CODES
+def test_every_op_of_the_reference_s_table_has_a_code_in_c_s():
+    assert set(OPS) <= set(OP_CODES)
 
 
 # ---- derivatives ----

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 
 import pygrad
 from pygrad import Value
+from pygrad._ffi import OP_CODES
 from pygrad.functions import pick
 from pygrad.nn import MLP
 from pygrad.ops import OPS
@@ -26,7 +27,6 @@ from pygrad.programs.c_stages import StageText, Tables
 from pygrad.programs.c_words import StageWords, Words, read
 from pygrad.programs.code import LEAVES
 from pygrad.programs.encode import MOVES, OTHER, REST
-from pygrad.programs.encode import OPS as OPS_OF_WORDS
 from pygrad.programs.parameters import InArray
 from pygrad.programs.program import Outputs
 
@@ -474,7 +474,7 @@ def test_a_program_that_was_unpickled_gives_the_same_text():
 
 def test_layers_with_an_activation_in_the_instruction():
     row, col, start = [0, 3], [0, 1], [2, 5]
-    dense = [REST | OTHER["dense"], 2, 0, 4, 2, OPS_OF_WORDS["tanh"], 2, 0]
+    dense = [REST | OTHER["dense"], 2, 0, 4, 2, OP_CODES["tanh"], 2, 0]
     stage = StageWords(0, 6, [], [], [dense], [], [*row, *col, *start], [])
     text = StageText(Words(6, 0, [], [], [], 0, [stage]), stage, Tables("p"), Functions("p"), [], [], True)
     assert text.each == [

@@ -18,6 +18,7 @@ from typing import Any
 from .problems import Net
 
 SOURCES = Path(__file__).with_name("hand")
+# what C written by hand may do; pygrad itself is built with none of these
 PLAIN = ("-O3", "-march=native")
 STRICT = ("-O3", "-march=native", "-ffp-contract=off")
 FAST = ("-Ofast", "-march=native")

@@ -12,11 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from .._ffi import OP_NAMES
 from .c_formulas import Functions
 from .c_words import StageWords, Words
-from .encode import MOVES, NO_SLOT, OPS, OTHER
+from .encode import MOVES, NO_SLOT, OTHER
 
-_NAMES = {code: name for name, code in OPS.items()}
 _OTHERS = {code: name for name, code in OTHER.items()}
 _MOVES = {code: name for name, code in MOVES.items()}
 _WRITTEN_OUT = 6
@@ -235,7 +235,7 @@ class StageText:
             getattr(self, "do_" + _OTHERS[op])(z, a, b, c, d, width, at)
             return
         places = [self.slot(slot, 1 if repeat >> i & 1 else width) for i, slot in enumerate((a, b, c, d))]
-        self.map(_NAMES[op], form, z, dict(zip("xy" if form == 0 else "gxyz", places)), width, at)
+        self.map(OP_NAMES[op], form, z, dict(zip("xy" if form == 0 else "gxyz", places)), width, at)
 
     def map(self, op: str, form: int, z: int, operands: dict[str, str], width: int, at: int) -> None:
         if op in ("pow_const", "leaky_relu", "elu"):
@@ -312,15 +312,15 @@ class StageText:
         result = "t"
         if form:
             values = self.slot(b, width)
-            result = self.functions.expression(_NAMES[op], form, {"g": "t", "x": values, "z": values})
+            result = self.functions.expression(OP_NAMES[op], form, {"g": "t", "x": values, "z": values})
         elif op and not apart:
-            result = self.functions.expression(_NAMES[op], form, {"x": "t"})
+            result = self.functions.expression(OP_NAMES[op], form, {"x": "t"})
         self.rows_of(
             width,
             f"t = {self.shared(starts, 'i')};", f"{loop('j', c)} t += {term};", f"{self.slot(z, width)} = {result};",
         )  # fmt: skip
         if apart:
-            self.map(_NAMES[op], 0, b, {"x": self.slot(z, width)}, width, 0)
+            self.map(OP_NAMES[op], 0, b, {"x": self.slot(z, width)}, width, 0)
 
     def do_dense_down(self, z: int, a: int, b: int, c: int, d: int, width: int, at: int) -> None:
         self.do_dense(z, a, b, c, d, width, at, down=True)

@@ -24,7 +24,7 @@ class _Product(NamedTuple):
     g: int
 
 
-def _depends(code: Code, leaves: Iterable[int]) -> list[bool]:
+def depends(code: Code, leaves: Iterable[int]) -> list[bool]:
     """Which values depend on one of the leaves, or are one."""
     found = [False] * len(code)
     for i in leaves:
@@ -47,7 +47,7 @@ def differentiate(
     in G, to which effects are appended (and put among the outputs) that add the derivative; None asks for the
     derivative as a value. Gives, for the leaves with None, the value of the derivative, or None where it is 0.
     """
-    active = _depends(code, wanted)
+    active = depends(code, wanted)
     n = len(code)
     parts: list[list[int | _Product] | None] = [None] * n
     last = -1

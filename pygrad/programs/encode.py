@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._ffi import OP_CODES
 from .bundles import Bundle, bundles
 from .code import EFFECTS, Code
 from .fuse import fuse
@@ -29,12 +30,6 @@ OTHER = {
     "accumulate": 10, "dense_down": 11,
 }  # fmt: skip
 VALUE, DX, DY, REST = 0, 1 << 8, 2 << 8, 3 << 8
-# csrc/ops.h
-OPS = {
-    "neg": 4, "add": 5, "sub": 6, "mul": 7, "div": 8, "pow_const": 9, "pow": 10, "exp": 11, "log": 12, "sqrt": 13,
-    "sin": 14, "cos": 15, "tanh": 16, "sigmoid": 17, "softplus": 18, "relu": 19, "leaky_relu": 20, "elu": 21, "silu":
-    22, "gelu": 23, "abs": 24, "maximum": 25, "minimum": 26, "logsumexp": 29, "erf": 30, "erfc": 31,
-}  # fmt: skip
 
 
 @dataclass
@@ -63,6 +58,11 @@ class Shape:
     indices: Sequence[int] = ()  # bounds
     outputs: Sequence[int] = ()  # widths of the groups
     loss: int = 0  # output group + 1
+
+
+def output_targets(groups: Sequence[int]) -> list[tuple[str, int, int]]:
+    """Targets of a stage that gives the output groups, one behind the other."""
+    return [("output", group, i) for group, width in enumerate(groups) for i in range(width)]
 
 
 @dataclass
@@ -214,7 +214,7 @@ class _StageWriter:
         slots = [place.slot for place in operands]
         k = 0 if bundle.k is None else self.constants.place(bundle.k)
         form, _, name = bundle.op.rpartition(":")
-        code = OPS[name] | (DX if form == "d0" else DY if form else VALUE)
+        code = OP_CODES[name] | (DX if form == "d0" else DY if form else VALUE)
         repeat = bundle.repeat
         if form and len(slots) == 3:  # g, x, z
             slots.insert(2, 0)
@@ -245,7 +245,7 @@ class _StageWriter:
         starts = [self.constants.place(-0.0) if s is None else self.place(s) for s, _ in bundle.rows]
         op = REST | OTHER["dense_down" if x.down else "dense"]
         form, _, name = (bundle.k or "").rpartition(":")
-        d = OPS[name] | (DX if form else VALUE) if name else 0
+        d = OP_CODES[name] | (DX if form else VALUE) if name else 0
         b = values[0].slot if values else bundle.slot if d else 0
         offsets = _offsets(places)
         if offsets is not None:

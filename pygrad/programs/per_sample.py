@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .code import Code
 from .differentiate import differentiate
-from .encode import Encoded, Shape, Stage, encode
+from .encode import Encoded, Shape, Stage, encode, output_targets
 from .pipeline import Passes, Signature, tidied, trained_leaves
 from .second import tangents, written_out
 from .split import Split, split_shared
@@ -28,10 +28,6 @@ def _shape(signature: Signature, computed: int, outputs: list[int], loss: int = 
 
 def _inputs(signature: Signature) -> list[tuple[str, int, int]]:
     return [("argument", number, position) for number, position in signature.columns]
-
-
-def _outputs(groups: list[int]) -> list[tuple[str, int, int]]:
-    return [("output", group, i) for group, width in enumerate(groups) for i in range(width)]
 
 
 def _tidied(code: Code, passes: Passes, name: str) -> Code:
@@ -55,7 +51,7 @@ def _hoisted(code: Code, signature: Signature, passes: Passes) -> tuple[Split, l
 def value(code: Code, signature: Signature, passes: Passes) -> Encoded:
     split, stages = _hoisted(code, signature, passes)
     samples = _tidied(split.samples, passes, "common subexpressions")
-    stages.append(Stage("samples", samples, 0, _inputs(signature), _outputs(signature.groups)))
+    stages.append(Stage("samples", samples, 0, _inputs(signature), output_targets(signature.groups)))
     loss = int(signature.groups[0] == 1)
     return encode(_shape(signature, len(split.shared.outputs), signature.groups, loss), stages)
 
@@ -72,7 +68,7 @@ def gradient(code: Code, signature: Signature, passes: Passes) -> Encoded:
     differentiate(samples, {samples.outputs[0]: samples.add("seed")}, wanted)
     samples = _tidied(samples, passes, "differentiated")
     groups = signature.groups if len(code.outputs) > 1 else [1]
-    stages.append(Stage("samples", samples, 0, _inputs(signature), _outputs(groups)))
+    stages.append(Stage("samples", samples, 0, _inputs(signature), output_targets(groups)))
     stages += _shared_gradient(split.shared, signature, passes)
     return encode(_shape(signature, len(split.shared.outputs), groups, 1), stages)
 

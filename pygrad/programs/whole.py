@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from .code import Code
-from .differentiate import differentiate
-from .encode import Encoded, Shape, Stage, encode
+from .differentiate import depends, differentiate
+from .encode import Encoded, Shape, Stage, encode, output_targets
 from .lane_parts import Part, Split
 from .lanes import find_lanes
 from .listing import counted
@@ -101,8 +101,7 @@ def _forward(plan: _Plan, number: int) -> Stage:
 
 
 def _last(code: Code, groups: list[int]) -> Stage:
-    targets = [("output", group, i) for group, width in enumerate(groups) for i in range(width)]
-    return Stage("last part", code, 0, (), targets)
+    return Stage("last part", code, 0, (), output_targets(groups))
 
 
 # ---- gradients ----
@@ -158,13 +157,7 @@ def _used_by_parts(plan: _Plan, signature: Signature) -> set[int]:
 
 def _known_before(final: Code, places: set[int]) -> list[int] | None:
     """The effects on these places in G, if all are known before any part has run."""
-    later = [op == "shared" for op in final.ops]
-    for i, args in enumerate(final.args):
-        if not later[i]:
-            for x in args:
-                if later[x]:
-                    later[i] = True
-                    break
+    later = depends(final, [i for i, op in enumerate(final.ops) if op == "shared"])
     found = []
     for i in final.outputs:
         op, k = final.ops[i], final.ks[i]

@@ -21,4 +21,5 @@ def only_users(code: Code) -> list[int]:
     users[operands] = np.repeat(np.arange(n), widths)
     users[:n][np.bincount(operands, minlength=n) != 1] = -1
     users[code.outputs] = -1
-    return users.tolist()  # type: ignore[no-any-return]
+    found: list[int] = users.tolist()
+    return found
