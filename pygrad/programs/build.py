@@ -17,7 +17,7 @@ from . import per_sample
 from .code import Code
 from .encode import Encoded
 from .passes import add_negated, dead_code
-from .pipeline import Pass, Passes, Signature, first_passes
+from .pipeline import Pass, Passes, Signature, prepared
 from .whole import build_whole
 
 BUILDERS = {
@@ -53,9 +53,7 @@ def _built(code: Code, signature: Signature, what: str, exact: bool, passes: Pas
     if what not in ("value", "gradient_outputs", "jvp"):
         code = code.copy()
         code.outputs = code.outputs[:1]
-    for name, apply in first_passes(exact):
-        code = apply(code)
-        passes.add(name, code)
+    code = prepared(code, exact, passes)
     return BUILDERS[what](code, signature, passes)
 
 

@@ -75,6 +75,14 @@ def first_passes(exact: bool) -> list[tuple[str, Callable[[Code], Code]]]:
     ]
 
 
+def prepared(code: Code, exact: bool, passes: Passes, what: str = "") -> Code:
+    """The code after the first passes, each of which is noted, with what it was of before its name."""
+    for name, apply in first_passes(exact):
+        code = apply(code)
+        passes.add(what + name, code)
+    return code
+
+
 def tidied(code: Code) -> Code:
     """What may be done once no derivative is taken any more."""
     return dead_code(common_subexpressions(drop_identities(fold_constants(code))))

@@ -19,7 +19,7 @@ from .encode import Encoded, Shape, Stage, encode, output_targets
 from .lane_parts import Part, Split
 from .lanes import find_lanes
 from .listing import counted
-from .pipeline import Passes, Signature, first_passes, tidied, trained_leaves
+from .pipeline import Passes, Signature, prepared, tidied, trained_leaves
 
 
 @dataclass
@@ -63,9 +63,7 @@ def _planned(code: Code, split: Split, signature: Signature, exact: bool, passes
         local.ks = [
             place[k] - signature.parameters if op == "shared" else k for op, k in zip(local.ops, local.ks)
         ]
-        for name, apply in first_passes(exact):
-            local = apply(local)
-            passes.add(f"part {number + 1}, {counted(part.lanes, 'lane')}: {name}", local)
+        local = prepared(local, exact, passes, f"part {number + 1}, {counted(part.lanes, 'lane')}: ")
         rows = [row if row.dtype.kind == "f" else np.array([place[i] for i in row.tolist()]) for row in part.rows]
         plan.parts.append(Part(part.lanes, local, rows, part.outputs))
     if plan.parts and plan.parts[-1].lanes == 1:  # it gives the outputs itself
