@@ -1,4 +1,4 @@
-"""The Python of README.md and docs/: a file's blocks run one after the other, in an empty folder, as a reader would.
+"""The Python of the READMEs: a file's blocks run one after the other, in an empty folder, as a reader would.
 
 Where a block of text follows one of Python, that is what it prints: '...' stands for anything, and line breaks for
 spaces. Files in errors are called example.py; times are nowhere looked at.
@@ -23,7 +23,7 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 END = "---- end of block ----"
-FILES = {"README.md": {"moons.npz", "graph.svg"}, "docs/programs.md": {"squared.c"}}
+FILES = {"README.md": {"moons.npz", "graph.svg"}, "pygrad/programs/README.md": {"squared.c"}}
 """The files, and what their examples leave behind."""
 
 
