@@ -46,7 +46,4 @@ int pg_cpu_avx512(void) { return 0; }
 
 #endif
 
-size_t pg_outer_scratch(size_t rows, size_t cols, size_t lanes) {
-    (void)rows, (void)cols;
-    return PG_OUTER_COLUMNS * (lanes < PG_OUTER_SAMPLES ? lanes : PG_OUTER_SAMPLES);
-}
+size_t pg_outer_scratch(size_t lanes) { return pg_outer_panel(lanes) + pg_outer_samples(lanes); }

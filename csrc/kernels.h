@@ -56,9 +56,10 @@ typedef struct {
     void (*dense)(double *z, const double *x, size_t lanes, const double *v, const uint32_t *row, const uint32_t *col,
                   const uint32_t *start, size_t rows, size_t cols, pg_finish finish, const double *h);
     /* g[row[r] + col[j]] += dy[r] * x[j] of sample 0, += of sample 1, ... for all r < rows, j < cols; `real` samples.
-     * The targets are all different. scratch: pg_outer_scratch doubles, aligned. */
+     * ones: 0, or x has another column, of ones, which has no slot: g[row[r] + col[cols]] += dy[r]. The targets are all
+     * different. scratch: pg_outer_scratch doubles, aligned. */
     void (*outer)(double *g, const double *dy, const double *x, size_t lanes, size_t real, const uint32_t *row,
-                  const uint32_t *col, size_t rows, size_t cols, double *scratch);
+                  const uint32_t *col, size_t rows, size_t cols, size_t ones, double *scratch);
     /* g[at[i]] += x[i] of sample 0, += of sample 1, ... for i < n: neighbouring slots, different targets. */
     void (*accumulate)(double *g, const double *x, size_t lanes, size_t real, const uint32_t *at, size_t n);
     /* Samples as rows, n numbers each, into n neighbouring slots: z[j] of sample s = from[order[s] * stride + j], order NULL
@@ -86,7 +87,7 @@ extern const pg_kernels *const pg_kernel_sets[];
 /* libm, as the graph engine: the same bits as ops.h gives there. */
 extern const pg_formulas pg_exact_formulas;
 
-/* Doubles of scratch that outer needs for so many rows, cols and lanes. */
-size_t pg_outer_scratch(size_t rows, size_t cols, size_t lanes);
+/* Doubles of scratch that outer needs for so many lanes. */
+size_t pg_outer_scratch(size_t lanes);
 
 #endif

@@ -11,9 +11,12 @@
 
 extern const pg_kernels pg_kernels_baseline, pg_kernels_avx2, pg_kernels_avx512;
 
-/* outer transposes so many samples of so many columns at a time: at most 32 KiB. */
+/* outer transposes so many samples of so many columns at a time: at most 32 KiB, into a panel. Behind it there is room
+ * for as many ones. */
 #define PG_OUTER_SAMPLES 128
 #define PG_OUTER_COLUMNS 32
+static inline size_t pg_outer_samples(size_t lanes) { return lanes < PG_OUTER_SAMPLES ? lanes : PG_OUTER_SAMPLES; }
+static inline size_t pg_outer_panel(size_t lanes) { return PG_OUTER_COLUMNS * pg_outer_samples(lanes); }
 
 /* In kernels.c, which is compiled for every processor: the code of a set must not run before it was chosen. */
 int pg_cpu_any(void);

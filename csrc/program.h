@@ -48,7 +48,8 @@
  *                     z keeps the sums; or relu with b = z, where its values take the place of the sums; or
  *                     op | PG_FORM_DX << 8 of relu, tanh or sigmoid: z <- the op's derivative with g = the sums, z = b
  *     PG_DENSE_DOWN   the same, but x descends: its columns are slots a, a - 1, ..., a - c + 1
- *     PG_OUTER        G <- kernels.h's outer: width rows from slot a, c columns from slot b; pool[at]: row, col
+ *     PG_OUTER        G <- kernels.h's outer: width rows from slot a, c columns from slot b and, if d is 1, one of ones;
+ *                     pool[at]: row, col (width + c + d)
  *     PG_ACCUMULATE   G[pool[at + i]] += slot a + i over the samples, i < width
  * Slots that an instruction writes overlap none that it reads.
  */

@@ -180,17 +180,16 @@ static int check_dense(checker *c, const pg_instruction *i, int down) {
 }
 
 static int check_outer(checker *c, const pg_instruction *i) {
-    const uint64_t rows = i->width, cols = i->c;
+    const uint64_t rows = i->width, cols = (uint64_t)i->c + i->d; /* of ones too */
     const uint32_t *row = pool(c, i->at, rows + cols);
-    if (!row || rows == 0 || cols == 0) return 0;
+    if (!row || rows == 0 || i->c == 0 || i->d > 1) return 0;
     /* the targets are all different, so there are no more than numbers in G */
     if (rows * cols > g_count(c->program)) return 0;
     if (!in_g(c, largest(row, rows) + largest(row + rows, cols))) return 0;
-    if (rows > c->stage->outer_rows) c->stage->outer_rows = (size_t)rows;
-    if (cols > c->stage->outer_cols) c->stage->outer_cols = (size_t)cols;
+    c->stage->outers = 1;
     c->stage->work += (double)rows * (double)cols;
     c->stage->sinks = 1;
-    return reads(c, i->a, rows) && reads(c, i->b, cols);
+    return reads(c, i->a, rows) && reads(c, i->b, i->c);
 }
 
 static int check_accumulate(checker *c, const pg_instruction *i) {

@@ -45,8 +45,8 @@ typedef struct {
     uint32_t row_count;
     uint32_t kept_inputs; /* the first of them, whose slots nothing else writes: they last until the next run */
     uint32_t input_count, output_count, prologue_count, instruction_count;
-    size_t outer_rows, outer_cols; /* the most of any PG_OUTER */
-    int sinks;     /* whether an instruction adds to G */
+    int outers; /* whether there is a PG_OUTER, which needs scratch */
+    int sinks;  /* whether an instruction adds to G */
     double work;   /* of one lane, about: simple operations on one number */
 } pg_stage;
 

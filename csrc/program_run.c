@@ -96,7 +96,7 @@ static void other(const run *r, const pg_stage *stage, const block *b, const pg_
     }
     case PG_OUTER:
         r->kernels->outer(b->g, b->slots + i->a * lanes, b->slots + i->b * lanes, lanes, b->real, pool,
-                          pool + i->width, i->width, i->c, b->scratch);
+                          pool + i->width, i->width, i->c, i->d, b->scratch);
         break;
     case PG_ACCUMULATE:
         r->kernels->accumulate(b->g, b->slots + i->a * lanes, lanes, b->real, pool, i->width);

@@ -105,7 +105,7 @@ static uint64_t needs(const pg_program *program, const pg_stage *stage, size_t n
     size_t lanes = pg_block_lanes(program, stage, n);
     uint64_t slots = rounded_up((uint64_t)stage->slots * lanes, PG_LANES);
     if (slots > *block) *block = slots;
-    return stage->outer_rows ? pg_outer_scratch(stage->outer_rows, stage->outer_cols, lanes) : 0;
+    return stage->outers ? pg_outer_scratch(lanes) : 0;
 }
 
 static void at_least(uint64_t *x, uint64_t y) {

@@ -260,13 +260,13 @@ class Machine:
         return np.add.accumulate(terms, axis=0)[-1]
 
     def _sink(self, block: Array, g: Array, words: list[int]) -> None:
-        code, _, a, b, c, _, width, at = words
+        code, _, a, b, c, d, width, at = words
         if code & 255 == ACCUMULATE:
             for i in range(width):
                 place = self.pool[at + i]
                 g[place] = add_in_order(g[place], block[a + i])
             return
         for r in range(width):
-            for j in range(c):
+            for j in range(c + d):
                 place = self.pool[at + r] + self.pool[at + width + j]
-                g[place] = add_in_order(g[place], block[a + r] * block[b + j])
+                g[place] = add_in_order(g[place], block[a + r] * (block[b + j] if j < c else 1.0))

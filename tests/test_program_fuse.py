@@ -93,6 +93,39 @@ def test_derivatives_do_not_keep_alive_what_they_do_not_look_at(activation: str)
     assert fuse(bundles(code), code.outputs)[-1].operands == [(g,), (z,), (z,)]
 
 
+def effects(*added: tuple[str, tuple[int, ...], Any]) -> list[tuple[str, Any, Any]]:
+    """What adds to G once fused, of effects on inputs 0 to 3: kind, k, places."""
+    code = Code()
+    for k in range(4):
+        code.add("input", (), k)
+    code.outputs = [code.add(op, args, k) for op, args, k in added]
+    return [(b.kind, b.k, b.rows) for b in fuse(bundles(code), []) if b.kind != "load"]
+
+
+def test_the_gradient_of_starts_within_that_of_weights() -> None:
+    weights = [("outer", (0, 2, 3), (0, 1)), ("outer", (1, 2, 3), (3, 4))]
+    starts = [("accumulate", (0,), 2), ("accumulate", (1,), 5)]
+    whole = [("outer", "accumulate", [(0, 1, 2), (3, 4, 5)])]
+    assert effects(*weights, *starts) == effects(*starts, *weights) == whole
+    # a step of 4 from row to row of weights, of 3 of starts: no rows and columns
+    uneven = [("outer", (0, 2, 3), (0, 1)), ("outer", (1, 2, 3), (4, 5))]
+    found = effects(*uneven, ("accumulate", (0,), 2), ("accumulate", (1,), 8))
+    assert [kind for kind, _, _ in found] == ["outer", "accumulate"]
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        [("outer", (0, 2, 3), (0, 1)), ("accumulate", (1,), 2)],  # another g
+        [("outer", (0, 2, 3), (0, 1)), ("accumulate", (0,), 1)],  # a place of the weights too
+        [("outer", (0, 2, 3), (0, 1)), ("accumulate", (2,), 2), ("accumulate", (0,), 2)],  # the other comes first
+        [("accumulate", (0,), 0), ("accumulate", (0,), 1)],
+    ],
+)
+def test_sums_that_stay_by_themselves(added: list[tuple[str, tuple[int, ...], Any]]) -> None:
+    assert {k for _, k, _ in effects(*added)}.isdisjoint({"accumulate"})
+
+
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
 @pytest.mark.parametrize("also", ["", "output", "exp"])
 @pytest.mark.parametrize("samples", [1, 7, 40])

@@ -394,9 +394,9 @@ def has_one_order(program) -> bool:
     encoded, _ = build(program.code, program.signature, "gradient", exact=True)
     for stage in read(encoded).stages:
         places = []
-        for code, _, _, _, c, _, width, at in stage.instructions if stage.lanes != 1 else ():
+        for code, _, _, _, c, d, width, at in stage.instructions if stage.lanes != 1 else ():
             if code == REST | OTHER["outer"]:
-                rows, cols = stage.pool[at : at + width], stage.pool[at + width : at + width + c]
+                rows, cols = stage.pool[at : at + width], stage.pool[at + width : at + width + c + d]
                 places += [row + col for row in rows for col in cols]
             elif code == REST | OTHER["accumulate"]:
                 places += stage.pool[at : at + width]

@@ -502,6 +502,11 @@ def test_refusals() -> None:
     assert refused(lambda s: s.do(w.ACCUMULATE, z=0, a=0, at=s.pooled([0]), prologue=True))
     assert refused(lambda s: s.do(w.OUTER, z=0, a=0, b=1, c=1, at=s.pooled([0], [1])))
     assert refused(lambda s: s.do(w.OUTER, z=0, a=0, b=0, c=2, at=s.pooled([0], [0, 0])))  # more than G has
+    assert not refused(lambda s: s.do(w.OUTER, z=0, a=0, b=0, c=1, d=1, at=s.pooled([0], [0, 1])), computed=1)
+    assert refused(lambda s: s.do(w.OUTER, z=0, a=0, b=0, c=1, d=1, at=s.pooled([0], [0, 2])), computed=1)
+    assert refused(lambda s: s.do(w.OUTER, z=0, a=0, b=0, c=1, d=1, at=s.pooled([0], [0])), computed=1)  # short pool
+    assert refused(lambda s: s.do(w.OUTER, z=0, a=0, b=0, c=1, d=2, at=s.pooled([0], [0, 1, 2])), computed=2)
+    assert refused(lambda s: s.do(w.OUTER, z=0, a=0, b=0, c=0, d=1, at=s.pooled([0], [0])))
     assert refused(lambda s: s.do(w.DENSE, a=0, c=2, at=s.pooled([0], [0, 1], [0])))
     assert refused(lambda s: s.do(w.DENSE, a=0, c=2, at=s.pooled([0], [0, 0], [1])))
     assert not refused(lambda s: s.do(w.DENSE, a=0, c=2, at=s.pooled([0], [0, 0], [0])))

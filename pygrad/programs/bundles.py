@@ -14,8 +14,11 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
+
+import numpy as np
 
 from .code import SHARED, Code
 
@@ -26,11 +29,11 @@ Run = tuple[int, ...]
 class Bundle:
     """One vector instruction.
 
-    kind: 'load' (inputs, seeds), 'map' (an elementwise op), 'dense', 'outer', 'accumulate', 'sum', 'dot',
-    'logsumexp', 'pick', 'dpick'; and from slots.py 'fill' and 'copy'. members: what is computed, in slot order; None
-    where nothing asks for it. operands: the runs it reads. rows: of a dense bundle (start or None, weights), of an
-    outer product the places in G, of accumulates their places. repeat: bit j: operand j is one value for all members.
-    last: the last of its instructions in the code. slot, end: set by slots.py.
+    kind: 'load' (inputs, seeds), 'map' (an elementwise op), 'dense', 'outer', 'accumulate', 'sum', 'dot', 'logsumexp',
+    'pick', 'dpick'; and from slots.py 'fill' and 'copy'. members: what is computed, in slot order; None where nothing
+    asks for it. operands: the runs it reads. rows: of a dense bundle (start or None, weights), of an outer product the
+    places in G, of accumulates their places. k: of fused ones what fuse.py says. repeat: bit j: operand j is one value
+    for all members. last: the last of its instructions in the code. slot, end: set by slots.py.
     """
 
     __slots__ = ("end", "k", "kind", "last", "members", "op", "operands", "place", "repeat", "rows", "slot", "step")
@@ -265,7 +268,7 @@ class _Joiner:
         """An outer product with one g."""
         instructions.sort(key=self.code.ks.__getitem__)
         xs = tuple([self.code.args[i][1] for i in instructions])
-        mine.kind, mine.operands = "outer", [self.code.args[instructions[0]][:1], xs]
+        mine.kind, mine.k, mine.operands = "outer", None, [self.code.args[instructions[0]][:1], xs]
         mine.rows = [[self.code.ks[i][0] for i in instructions]]
         mine.members = []
 
@@ -299,6 +302,17 @@ def _scaled(ops: list[str], args: tuple[int, ...]) -> int:
     x, y = args
     one, other = ops[x] in SHARED, ops[y] in SHARED
     return -1 if one == other else y if one else x
+
+
+def offsets(places: Sequence[Sequence[int]]) -> tuple[list[int], list[int]] | None:
+    """rows, cols with places[r][j] == rows[r] + cols[j], all of them >= 0; None where there are none."""
+    table = np.array(places, np.int64)
+    least = table[0].min()
+    cols = table[0] - least
+    rows = table[:, 0] - cols[0]
+    if rows.min() < 0 or (rows[:, None] + cols != table).any():
+        return None
+    return rows.tolist(), cols.tolist()
 
 
 # ---- order ----

@@ -332,9 +332,12 @@ class StageText:
             self.say(f"{loop('i', width)} {{", *(f"    {line}" for line in statements), "}")
 
     def do_outer(self, z: int, a: int, b: int, c: int, d: int, width: int, at: int) -> None:
-        rows, cols = self.stage.pool[at : at + width], self.stage.pool[at + width : at + width + c]
+        pool = self.stage.pool
+        rows, cols, last = pool[at : at + width], pool[at + width : at + width + c], at + width + c
         product = f"{self.target(rows, cols, 'i', 'j')} += {self.slot(a, width)} * {self.slot(b, c, 'j')};"
         self.rows_of(width, f"{loop('j', c)} {product}" if c != 1 else product)
+        if d:
+            self.neighbours(width, f"{self.target(rows, pool[last : last + 1], 'i', '')} += {self.slot(a, width)};")
 
     def do_accumulate(self, z: int, a: int, b: int, c: int, d: int, width: int, at: int) -> None:
         places = self.stage.pool[at : at + width]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._ffi import OP_CODES
-from .bundles import Bundle, bundles
+from .bundles import Bundle, bundles, offsets
 from .code import EFFECTS, Code
 from .fuse import fuse
 from .slots import Layout, Place, lay_out
@@ -247,9 +247,9 @@ class _StageWriter:
         form, _, name = (bundle.k or "").rpartition(":")
         d = OP_CODES[name] | (DX if form else VALUE) if name else 0
         b = values[0].slot if values else bundle.slot if d else 0
-        offsets = _offsets(places)
-        if offsets is not None:
-            rows, cols = offsets
+        regular = offsets(places)
+        if regular is not None:
+            rows, cols = regular
             at = self.pooled([*rows, *cols, *starts])
             self.emit(op, bundle.slot, x.slot, b, len(cols), d, len(rows), at)
             return
@@ -259,23 +259,13 @@ class _StageWriter:
 
     def outer(self, bundle: Bundle, operands: list[Place]) -> None:
         g, x = operands
-        offsets = _offsets(bundle.rows)
-        assert offsets is not None  # bundles.py saw to that
-        rows, cols = offsets
+        regular = offsets(bundle.rows)
+        assert regular is not None  # bundles.py and fuse.py saw to that
+        rows, cols = regular
+        ones = 1 if bundle.k else 0
         at = self.pooled([*rows, *cols])
-        self.emit(REST | OTHER["outer"], 0, g.slot, x.slot, len(cols), width=len(rows), at=at)
+        self.emit(REST | OTHER["outer"], 0, g.slot, x.slot, len(cols) - ones, ones, len(rows), at)
 
     def accumulate(self, bundle: Bundle, operands: list[Place]) -> None:
         at = self.pooled(bundle.rows)
         self.emit(REST | OTHER["accumulate"], 0, operands[0].slot, width=len(bundle.rows), at=at)
-
-
-def _offsets(places: Sequence[Sequence[int]]) -> tuple[list[int], list[int]] | None:
-    """rows, cols with places[r][j] == rows[r] + cols[j], all of them >= 0; None where there are none."""
-    table = np.array(places, np.int64)
-    least = table[0].min()
-    cols = table[0] - least
-    rows = table[:, 0] - cols[0]
-    if rows.min() < 0 or (rows[:, None] + cols != table).any():
-        return None
-    return rows.tolist(), cols.tolist()

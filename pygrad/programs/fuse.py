@@ -1,9 +1,10 @@
-"""Fusion: activations, and the derivatives of activations, within the dense layers that they belong to.
+"""Fusion: what belongs to a dense layer, within its instructions.
 
 A relu that alone reads the sums of a layer is applied before they are stored, and so is the derivative of an
-activation to the sums of a transposed layer. Bundles go in and come out, in an order in which they can run; the
-operations and their order stay as they are. A dense bundle's k says what is applied: 'relu', or 'd0:relu' and the
-like, with the activation's values as its second operand. Decides nothing about slots.
+activation to the sums of a transposed layer. The gradient of a layer's starts is a column of that of its weights.
+Bundles go in and come out, in an order in which they can run; the operations and their order stay as they are. A dense
+bundle's k says what is applied: 'relu', or 'd0:relu' and the like, with the activation's values as its second operand;
+an outer bundle's k, 'accumulate', that the last of its places are for g itself. Decides nothing about slots.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from .bundles import Bundle
+from .bundles import Bundle, offsets
 
 BY_VALUE = frozenset({"d0:relu", "d0:tanh", "d0:sigmoid", "d0:exp", "d0:sqrt"})
 """Derivatives that are computed from g and the op's value: what the op was applied to is not looked at."""
@@ -29,6 +30,7 @@ def fuse(order: list[Bundle], outputs: Iterable[int]) -> list[Bundle]:
         if bundle.op in BY_VALUE:
             g, _, z = bundle.operands
             bundle.operands = [g, z, z]
+    order = _with_columns_of_ones(order)
     producer = {bundle.members[0]: at for at, bundle in enumerate(order) if bundle.kind == "dense"}
     if not producer:
         return order
@@ -53,6 +55,33 @@ def fuse(order: list[Bundle], outputs: Iterable[int]) -> list[Bundle]:
             whole.operands = [*dense.operands, bundle.operands[2]]
             fused[at] = whole
     return [bundle for bundle in fused if bundle is not None]
+
+
+def _with_columns_of_ones(order: list[Bundle]) -> list[Bundle]:
+    """Outer products with the sums of the same g, where nothing in between adds to G."""
+    kept: list[Bundle] = []
+    before = -1  # place in kept of the last that adds to G
+    for bundle in order:
+        if bundle.kind in ("outer", "accumulate"):
+            whole = _together(kept[before], bundle) if before >= 0 else None
+            if whole is not None:
+                del kept[before]
+            before = len(kept)
+            kept.append(bundle if whole is None else whole)
+        else:
+            kept.append(bundle)
+    return kept
+
+
+def _together(one: Bundle, other: Bundle) -> Bundle | None:
+    """An outer product and the sums of its g as one bundle, where their places in G allow it."""
+    outer, sums = (one, other) if one.kind == "outer" else (other, one)
+    if outer.kind == sums.kind or outer.k is not None or tuple(outer.operands[0]) != tuple(sums.operands[0]):
+        return None
+    rows = [(*row, place) for row, place in zip(outer.rows, sums.rows)]
+    if len({place for row in rows for place in row}) < len(rows) * len(rows[0]) or offsets(rows) is None:
+        return None
+    return Bundle("outer", outer.op, "accumulate", [], outer.operands, rows)
 
 
 def _readers(order: list[Bundle], outputs: Iterable[int]) -> Counter[int]:

@@ -118,7 +118,7 @@ def _vector(bundle: Bundle) -> str:
     if bundle.kind == "dense":
         return f"dense {len(bundle.members)}x{len(bundle.operands[0])}" + (f" + {bundle.k}" if bundle.k else "")
     if bundle.kind == "outer":
-        return f"outer {len(bundle.operands[0])}x{len(bundle.operands[1])}"
+        return f"outer {len(bundle.operands[0])}x{len(bundle.operands[1])}" + (f" + {bundle.k}" if bundle.k else "")
     if bundle.kind in ("sum", "dot", "logsumexp", "pick"):
         return f"{bundle.kind} of {sum(map(len, bundle.operands))}"
     name = bundle.op if bundle.kind == "map" or bundle.op == "seed" else bundle.kind

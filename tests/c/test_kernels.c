@@ -130,16 +130,17 @@ static void test_dense(const pg_kernels *set, size_t rows, size_t cols, size_t l
 
 static void test_outer(const pg_kernels *set, size_t rows, size_t cols, size_t lanes, size_t real, size_t kind) {
     int wild = (int)check_below(&dice, 2);
-    buffer got = buffer_random(rows * cols + 64, wild), want = buffer_copy(got);
+    const size_t ones = cols ? check_below(&dice, 2) : 0;
+    buffer got = buffer_random(rows * (cols + ones) + 64, wild), want = buffer_copy(got);
     buffer dy = buffer_random(rows * lanes, wild), x = buffer_random(cols * lanes, wild);
-    buffer scratch = buffer_new(pg_outer_scratch(rows, cols, lanes));
-    uint32_t *row = indices(rows), *col = indices(cols);
-    tables(row, col, rows, cols, kind);
+    buffer scratch = buffer_new(pg_outer_scratch(lanes));
+    uint32_t *row = indices(rows), *col = indices(cols + ones);
+    tables(row, col, rows, cols + ones, kind);
     for (size_t r = 0; r < rows; r++)
-        for (size_t j = 0; j < cols; j++)
+        for (size_t j = 0; j < cols + ones; j++)
             for (size_t i = 0; i < real; i++)
-                want.at[row[r] + col[j]] += dy.at[r * lanes + i] * x.at[j * lanes + i];
-    set->outer(got.at, dy.at, x.at, lanes, real, row, col, rows, cols, scratch.at);
+                want.at[row[r] + col[j]] += dy.at[r * lanes + i] * (j < cols ? x.at[j * lanes + i] : 1.0);
+    set->outer(got.at, dy.at, x.at, lanes, real, row, col, rows, cols, ones, scratch.at);
     same_numbers(set, "outer", got, want, rows, cols, lanes, real);
     free(row), free(col);
     buffer_free(got), buffer_free(want), buffer_free(dy), buffer_free(x), buffer_free(scratch);
