@@ -77,6 +77,8 @@ typedef struct {
     /* z = start + x[0] * x[1] + x[2] * x[3] + ..., left to right: n pairs of slots of block. start: a slot, or NULL: the
      * first product starts; of none, 0. */
     void (*dot)(double *z, const double *block, const double *start, const uint32_t *x, size_t n, size_t lanes);
+    /* z[k] of all lanes = v[k] for k < n: neighbouring slots. */
+    void (*fill)(double *z, const double *v, size_t lanes, size_t n);
     /* x[i] -= rate * g[i], and then g[i] = 0, for i < n: gradient descent. They do not overlap. */
     void (*descend)(double *x, double *g, double rate, size_t n);
 } pg_kernels;

@@ -68,14 +68,7 @@ static void other(const run *r, const pg_stage *stage, const block *b, const pg_
     const uint32_t *pool = stage->pool + i->at;
     double *z = b->slots + i->z * lanes;
     switch (i->code & 0xff) {
-    case PG_FILL:
-        if (lanes == 1) {
-            memcpy(z, v + i->a, i->width * sizeof *z);
-            break;
-        }
-        for (size_t k = 0; k < i->width; k++)
-            for (size_t l = 0; l < lanes; l++) z[k * lanes + l] = v[i->a + k];
-        break;
+    case PG_FILL: r->kernels->fill(z, v + i->a, lanes, i->width); break;
     case PG_COPY: memcpy(z, b->slots + i->a * lanes, i->width * lanes * sizeof *z); break;
     case PG_SUM: r->kernels->sum(z, b->slots, pool, i->c, lanes); break;
     case PG_DOT:
@@ -142,8 +135,11 @@ static void run_instructions(const run *r, const pg_stage *stage, const block *b
 
 static void seed(const run *r, const block *b, double *z) {
     const double *seeds = r->call->seeds;
-    for (size_t l = 0; l < b->lanes; l++)
-        z[l] = seeds ? seeds[b->first + (l < b->real ? l : b->real - 1)] : r->call->seed;
+    if (!seeds) {
+        r->kernels->fill(z, &r->call->seed, b->lanes, 1);
+        return;
+    }
+    for (size_t l = 0; l < b->lanes; l++) z[l] = seeds[b->first + (l < b->real ? l : b->real - 1)];
 }
 
 static void gather(const block *b, double *z, const double *from, const uint32_t *places) {

@@ -208,6 +208,15 @@ static void test_moves(const pg_kernels *set, size_t n, size_t lanes, size_t rea
     buffer_free(from), buffer_free(slots), buffer_free(want), buffer_free(got), buffer_free(stored);
 }
 
+static void test_fill(const pg_kernels *set, size_t n, size_t lanes) {
+    buffer v = buffer_random(n, 1), got = buffer_new(n * lanes), want = buffer_new(n * lanes);
+    for (size_t k = 0; k < n; k++)
+        for (size_t l = 0; l < lanes; l++) want.at[k * lanes + l] = v.at[k];
+    set->fill(got.at, v.at, lanes, n);
+    same_numbers(set, "fill", got, want, 1, n, lanes, lanes);
+    buffer_free(v), buffer_free(got), buffer_free(want);
+}
+
 static void test_descend(const pg_kernels *set, size_t n) {
     buffer x = buffer_random(n, 1), g = buffer_random(n, 1), want = buffer_copy(x), none = buffer_new(n);
     const double rate = number(0);
@@ -266,6 +275,7 @@ static void test_set(const pg_kernels *set) {
             size_t lanes = lane_counts[i];
             test_terms(set, n, lanes);
             test_descend(set, n);
+            test_fill(set, n, lanes);
             test_accumulate(set, n, lanes, 1 + check_below(&dice, lanes), check_below(&dice, 4));
             test_moves(set, n, lanes, 1 + check_below(&dice, lanes), (int)(n % 2));
             test_moves(set, n, lanes, lanes, (int)(n / 2 % 2));
