@@ -122,8 +122,7 @@ class _StageWriter:
         values = [i for i in stage.code.outputs if stage.code.ops[i] not in EFFECTS]
         self.layout = layout = lay_out(stage.code, fuse(bundles(stage.code), values), values)
         inputs: list[int] = []
-        for bundle in layout.prologue:
-            self.fill(bundle)
+        self.fill(layout.prologue)
         prologue = len(self.instructions) // 8
         write = {
             "map": self.map, "dense": self.dense, "outer": self.outer, "accumulate": self.accumulate, "copy": self.copy,
@@ -196,8 +195,9 @@ class _StageWriter:
 
     # ---- instructions, by kind of bundle ----
 
-    def fill(self, bundle: Bundle) -> None:
-        self.move("fill", bundle.slot, [self.place(x) for x in bundle.operands[0]])
+    def fill(self, prologue: list[Bundle]) -> None:
+        """The first slots, one behind the other."""
+        self.move("fill", 0, [self.place(x) for bundle in prologue for x in bundle.operands[0]])
 
     def copy(self, bundle: Bundle, operands: list[Place]) -> None:
         self.move("copy", bundle.slot, [place.slot for place in operands])

@@ -47,7 +47,7 @@ def lay_out(code: Code, order: list[Bundle], outputs: Iterable[int]) -> Layout:
     """Fills, copies and slots for bundles in order. outputs: values to be found in slots at the end."""
     arranged = _Arranged(code, order)
     ends = [arranged.single(i) for i in outputs]  # may need fills, too
-    layout = Layout(list(arranged.fills.values()), arranged.body, arranged.operands, ends, 0)
+    layout = Layout(arranged.prologue(), arranged.body, arranged.operands, ends, 0)
     _give_slots(layout)
     return layout
 
@@ -57,6 +57,7 @@ class _Arranged:
 
     def __init__(self, code: Code, order: list[Bundle]) -> None:
         self.shared = [op in SHARED for op in code.ops]
+        self.code = code
         self.places: list[Place | None] = [None] * len(code)
         self.fills: dict[Run, Bundle] = {}
         self.copies: dict[Run, Bundle] = {}
@@ -75,6 +76,19 @@ class _Arranged:
             for position, i in enumerate(bundle.members):
                 if i is not None:
                     places[i] = Place(bundle, position, False)
+
+    def prologue(self) -> list[Bundle]:
+        """The fills. Those of one value, which may stand anywhere, by their place in V, so that one instruction does for
+        neighbours."""
+        ops, ks = self.code.ops, self.code.ks
+
+        def place(run: Run) -> tuple[int, int]:
+            op, k = ops[run[0]], ks[run[0]]
+            if len(run) > 1:
+                return 0, 0
+            return (3, 0) if op == "constant" else (1 if op == "parameter" else 2, k)
+
+        return [self.fills[run] for run in sorted(self.fills, key=place)]
 
     def fill(self, run: Run) -> Place:
         if run not in self.fills:
