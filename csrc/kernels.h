@@ -79,6 +79,8 @@ typedef struct {
     void (*dot)(double *z, const double *block, const double *start, const uint32_t *x, size_t n, size_t lanes);
     /* z[k] of all lanes = v[k] for k < n: neighbouring slots. */
     void (*fill)(double *z, const double *v, size_t lanes, size_t n);
+    /* g[i] += x[i] for i < n. They do not overlap. */
+    void (*add)(double *g, const double *x, size_t n);
     /* x[i] -= rate * g[i], and then g[i] = 0, for i < n: gradient descent. They do not overlap. */
     void (*descend)(double *x, double *g, double rate, size_t n);
 } pg_kernels;

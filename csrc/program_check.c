@@ -251,7 +251,14 @@ static int check_instruction(checker *c, pg_instruction *i) {
 
 /* ---- moves ---- */
 
-static int check_input(checker *c, const pg_move *m) {
+/* Whether so many places, of each lane one, follow one another. */
+static uint32_t is_run(const uint32_t *places, uint32_t lanes) {
+    for (uint32_t l = 1; l < lanes; l++)
+        if (places[l] != (uint64_t)places[0] + l) return 0;
+    return 1;
+}
+
+static int check_input(checker *c, pg_move *m) {
     pg_stage *stage = c->stage;
     const pg_program *p = c->program;
     const uint32_t *places;
@@ -266,11 +273,13 @@ static int check_input(checker *c, const pg_move *m) {
         if (!stage->lanes || m->count != 1 || !(places = pool(c, m->at, stage->lanes))) return 0;
         for (uint32_t l = 0; l < stage->lanes; l++)
             if (!reads_v(c, places[l])) return 0;
+        m->run = is_run(places, stage->lanes);
         good = 1;
         break;
     case PG_MOVE_GATHER_G:
         c->program->uses_gradient = 1;
         if (!stage->lanes || m->count != 1 || !(places = pool(c, m->at, stage->lanes))) return 0;
+        m->run = is_run(places, stage->lanes);
         good = in_g(c, largest(places, stage->lanes));
         break;
     default: break;
@@ -281,7 +290,7 @@ static int check_input(checker *c, const pg_move *m) {
     return 1;
 }
 
-static int check_output(checker *c, const pg_move *m) {
+static int check_output(checker *c, pg_move *m) {
     const pg_stage *stage = c->stage;
     const pg_program *p = c->program;
     if (!reads(c, m->slot, m->count)) return 0;
@@ -301,7 +310,9 @@ static int check_output(checker *c, const pg_move *m) {
     case PG_MOVE_ADD_G: {
         const uint32_t *places = stage->lanes && m->count == 1 ? pool(c, m->at, stage->lanes) : NULL;
         c->stage->sinks = 1;
-        return places && in_g(c, largest(places, stage->lanes));
+        if (!places) return 0;
+        m->run = is_run(places, stage->lanes);
+        return in_g(c, largest(places, stage->lanes));
     }
     default: return 0;
     }
@@ -364,10 +375,11 @@ static int read_stage(checker *c, uint64_t *constants) {
     uint32_t *outputs = code ? take(c, (uint64_t)stage->output_count * PG_MOVE) : NULL;
     stage->pool = outputs ? take(c, c->pool_words) : NULL;
     if (!stage->pool) return PG_ERR_PROGRAM;
-    stage->inputs = (const pg_move *)inputs;
+    pg_move *moves_in = (pg_move *)inputs, *moves_out = (pg_move *)outputs;
+    stage->inputs = moves_in;
     stage->prologue = (const pg_instruction *)code;
     stage->instructions = stage->prologue + stage->prologue_count;
-    stage->outputs = (const pg_move *)outputs;
+    stage->outputs = moves_out;
     if (clear_slots(c, stage->slots) != PG_OK) return PG_ERR_NOMEM;
 
     pg_instruction *instruction = (pg_instruction *)code;
@@ -376,11 +388,11 @@ static int read_stage(checker *c, uint64_t *constants) {
         if (!check_instruction(c, instruction++)) return PG_ERR_PROGRAM;
     c->in_prologue = 0;
     for (uint32_t i = 0; i < stage->input_count; i++)
-        if (stage->inputs[i].reserved || !check_input(c, &stage->inputs[i])) return PG_ERR_PROGRAM;
+        if (moves_in[i].run || !check_input(c, &moves_in[i])) return PG_ERR_PROGRAM;
     for (uint32_t i = 0; i < stage->instruction_count; i++)
         if (!check_instruction(c, instruction++)) return PG_ERR_PROGRAM;
     for (uint32_t i = 0; i < stage->output_count; i++)
-        if (stage->outputs[i].reserved || !check_output(c, &stage->outputs[i])) return PG_ERR_PROGRAM;
+        if (moves_out[i].run || !check_output(c, &moves_out[i])) return PG_ERR_PROGRAM;
     if (stage->sinks) c->program->uses_gradient = 1;
     stage->kept_inputs = kept_inputs(c);
     end_stage(c);

@@ -17,7 +17,8 @@
 /* Laid over the words of a program. What an instruction has no use for (an operand its op does not have) was set to
  * something harmless by the check. */
 typedef struct {
-    uint32_t kind, slot, count, source, at, reserved;
+    uint32_t kind, slot, count, source, at;
+    uint32_t run; /* set by the check, in the place of a reserved word: the places in the pool follow one another */
 } pg_move;
 typedef struct {
     uint32_t code; /* op | form << 8 */

@@ -142,8 +142,13 @@ static void seed(const run *r, const block *b, double *z) {
     for (size_t l = 0; l < b->lanes; l++) z[l] = seeds[b->first + (l < b->real ? l : b->real - 1)];
 }
 
-static void gather(const block *b, double *z, const double *from, const uint32_t *places) {
-    for (size_t l = 0; l < b->real; l++) z[l] = from[places[b->first + l]];
+static void gather(const pg_stage *stage, const block *b, const pg_move *m, const double *from) {
+    double *z = b->slots + m->slot * b->lanes;
+    const uint32_t *places = stage->pool + m->at + b->first;
+    if (m->run)
+        memcpy(z, from + places[0], b->real * sizeof *z);
+    else
+        for (size_t l = 0; l < b->real; l++) z[l] = from[places[l]];
     for (size_t l = b->real; l < b->lanes; l++) z[l] = z[b->real - 1];
 }
 
@@ -169,18 +174,32 @@ static void load_inputs(const run *r, const pg_stage *stage, const block *b) {
                 for (size_t l = b->real; l < b->lanes; l++) zk[l] = zk[b->real - 1];
             }
             break;
-        case PG_MOVE_GATHER: gather(b, z, r->space->v.at, stage->pool + m->at); break;
-        case PG_MOVE_GATHER_G: gather(b, z, b->g, stage->pool + m->at); break;
+        case PG_MOVE_GATHER: gather(stage, b, m, r->space->v.at); break;
+        case PG_MOVE_GATHER_G: gather(stage, b, m, b->g); break;
         default: break;
         }
     }
 }
 
+/* Whether moves to G, each to neighbouring places, may be done one after the other: not if a place that a move adds to
+ * comes in a later lane of it than of a move behind. */
+static int one_by_one(const pg_stage *stage, const pg_move *from, const pg_move *behind) {
+    for (const pg_move *m = from; m < behind; m++)
+        if (!m->run || (m > from && stage->pool[m->at] > stage->pool[m[-1].at])) return 0;
+    return 1;
+}
+
 /* Neighbouring PG_MOVE_ADD_Gs, lane by lane: so that the order in which numbers are added to a place of G, which may
  * occur in several, does not depend on where blocks end. Gives the move behind them. */
-static const pg_move *add_to_gradient(const pg_stage *stage, const block *b, const pg_move *from, const pg_move *end) {
+static const pg_move *add_to_gradient(const run *r, const pg_stage *stage, const block *b, const pg_move *from,
+                                      const pg_move *end) {
     const pg_move *behind = from;
     while (behind < end && behind->kind == PG_MOVE_ADD_G) behind++;
+    if (one_by_one(stage, from, behind)) {
+        for (const pg_move *m = from; m < behind; m++)
+            r->kernels->add(b->g + stage->pool[m->at] + b->first, b->slots + m->slot * b->lanes, b->real);
+        return behind;
+    }
     for (size_t l = 0; l < b->real; l++)
         for (const pg_move *m = from; m < behind; m++)
             b->g[stage->pool[m->at + b->first + l]] += b->slots[m->slot * b->lanes + l];
@@ -192,7 +211,7 @@ static void store_outputs(const run *r, const pg_stage *stage, const block *b) {
     for (const pg_move *m = stage->outputs, *end = m + stage->output_count; m < end;) {
         const double *x = b->slots + m->slot * b->lanes;
         if (m->kind == PG_MOVE_ADD_G) {
-            m = add_to_gradient(stage, b, m, end);
+            m = add_to_gradient(r, stage, b, m, end);
             continue;
         }
         if (m->kind == PG_MOVE_SCATTER) {

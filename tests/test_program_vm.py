@@ -171,10 +171,12 @@ def parameters_for(program: tuple[Array, Array]) -> Array:
     return np.random.default_rng(0).normal(size=int(program[0][2])) * 0.3
 
 
-def whole_loss(n: int) -> tuple[Array, Array]:
+def whole_loss(n: int, last_first: bool = False) -> tuple[Array, Array]:
     """sum of relu(p[i] * row[i] + p[i + 1]) * 1/n over n lanes, without samples: value and gradient.
 
-    p[0], ..., p[n] are parameters; relu's values are computed values of V; a last stage of one lane sums them.
+    p[0], ..., p[n] are parameters; relu's values are computed values of V; a last stage of one lane sums them. What is
+    added to p[i]'s gradient a third time makes the order of the additions matter. last_first: what adds to the later
+    places of G is written first, so that all of its lanes may be done at once.
     """
     first = Stage(lanes=n)
     row = first.load(w.ROWS, first.new())
@@ -198,8 +200,9 @@ def whole_loss(n: int) -> tuple[Array, Array]:
     z = back.load(w.GATHER, back.new(), at=back.pooled(range(n + 1, 2 * n + 1)))
     gz = back.load(w.GATHER_G, back.new(), at=back.pooled(range(n + 1, 2 * n + 1)))
     d = back.derivative("relu", gz, x=z, z=z)
-    back.store(w.ADD_G, back.value("mul", d, row), at=back.pooled(range(n)))
-    back.store(w.ADD_G, d, at=back.pooled(range(1, n + 1)))
+    added = [(back.value("mul", d, row), 0), (z, 0), (d, 1)]
+    for value, first_place in reversed(added) if last_first else added:
+        back.store(w.ADD_G, value, at=back.pooled(range(first_place, first_place + n)))
     back.rows = first.rows
 
     out = Stage()
@@ -227,8 +230,9 @@ def test_samples_in_another_order_with_seeds_of_their_own(samples: int) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 100, 9000])
-def test_lanes_of_its_own(n: int) -> None:
-    program = whole_loss(n)
+@pytest.mark.parametrize("last_first", [False, True])
+def test_lanes_of_its_own(n: int, last_first: bool) -> None:
+    program = whole_loss(n, last_first)
     check(program, parameters_for(program), 1)
 
 

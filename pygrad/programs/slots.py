@@ -78,7 +78,7 @@ class _Arranged:
                     places[i] = Place(bundle, position, False)
 
     def prologue(self) -> list[Bundle]:
-        """The fills. Those of one value, which may stand anywhere, by their place in V, so that one instruction does for
+        """The fills. Those of one value, which may stand anywhere, by their place in V: so one instruction does for
         neighbours."""
         ops, ks = self.code.ops, self.code.ks
 

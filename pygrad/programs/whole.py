@@ -220,10 +220,18 @@ def _both(
     if not forward:
         code.outputs = []
     found = differentiate(code, seeds, wanted)
-    targets = [("scatter", base) for base in plan.base[number]] if forward else []
-    for i, derivative in found.items():
-        if derivative is not None:
-            code.outputs.append(derivative)
-            targets.append(("add_g", columns[i]))
+    targets: list[tuple[Any, ...]] = [("scatter", base) for base in plan.base[number]] if forward else []
+    added = [(derivative, columns[i]) for i, derivative in found.items() if derivative is not None]
+    for derivative, places in _from_the_last_place(added):
+        code.outputs.append(derivative)
+        targets.append(("add_g", places))
     name = f"part {number + 1}" if forward else f"part {number + 1}, backwards"
     return Stage(name, tidied(code), part.lanes, sources, targets)
+
+
+def _from_the_last_place(added: list[tuple[int, list[int]]]) -> list[tuple[int, list[int]]]:
+    """Values with their places in G for each lane, by descending place where all are neighbours from lane to lane. Done
+    one after the other, these add to a place in the order of the lanes: csrc/program_run.c does so."""
+    if any(places != list(range(places[0], places[0] + len(places))) for _, places in added):
+        return added
+    return sorted(added, key=lambda pair: -pair[1][0])

@@ -227,6 +227,14 @@ static void test_descend(const pg_kernels *set, size_t n) {
     buffer_free(x), buffer_free(g), buffer_free(want), buffer_free(none);
 }
 
+static void test_add(const pg_kernels *set, size_t n) {
+    buffer g = buffer_random(n, 1), x = buffer_random(n, 1), want = buffer_copy(g);
+    for (size_t i = 0; i < n; i++) want.at[i] += x.at[i];
+    set->add(g.at, x.at, n);
+    same_numbers(set, "add", g, want, 1, n, n, n);
+    buffer_free(g), buffer_free(x), buffer_free(want);
+}
+
 /* Every set computes the elementwise formulas alike. */
 static void test_formulas(const pg_kernels *set) {
     const pg_kernels *first = pg_kernel_sets[0];
@@ -275,6 +283,7 @@ static void test_set(const pg_kernels *set) {
             size_t lanes = lane_counts[i];
             test_terms(set, n, lanes);
             test_descend(set, n);
+            test_add(set, n);
             test_fill(set, n, lanes);
             test_accumulate(set, n, lanes, 1 + check_below(&dice, lanes), check_below(&dice, 4));
             test_moves(set, n, lanes, 1 + check_below(&dice, lanes), (int)(n % 2));
