@@ -1,7 +1,8 @@
 """Programs as pickles: the recorded code as arrays, the parameters' numbers, and a line of JSON about the rest.
 
 What is loaded is checked before it is used: a damaged or hostile pickle gives a FormatError, and at worst a program
-that computes something else. Nothing that it says is executed, looked up, or used as a size that was not checked.
+that computes something else. Nothing that it says is executed, looked up, or used as a size that was not checked. So
+arrays are stored as their bytes: NumPy would make a dtype of whatever a damaged pickle says of one, and trust it.
 Machines are made anew; the Values that parameters were are not part of it.
 """
 
@@ -23,10 +24,8 @@ from .program import Outputs, Program
 from .record import MAX_COLUMNS
 
 VERSION = 1
-_ARRAYS = {
-    "ops": np.uint8, "counts": np.uint32, "operands": np.uint32, "ks": np.float64, "outputs": np.uint32,
-    "numbers": np.float64,
-}  # fmt: skip
+_ARRAYS = {"ops": "u1", "counts": "<u4", "operands": "<u4", "ks": "<f8", "outputs": "<u4", "numbers": "<f8"}
+"""The dtypes of what is stored as bytes."""
 _NUMBERED = frozenset({"input", "parameter", "pick"})
 """Ops whose k is a number of something."""
 _CONSTANT = frozenset({"constant", *(name for name, op in OPS.items() if op.kind == "constant")})
@@ -49,22 +48,23 @@ def reduced(program: Program) -> tuple[Any, ...]:
         "outputs": list(map(list, program.outputs.shapes)), "several": program.outputs.several,
         "labels": program.source.labels() if any(program.source.labels()) else [],
     }  # fmt: skip
-    arrays = [
-        np.array([number[op] for op in code.ops], np.uint8),
-        np.array([len(args) for args in code.args], np.uint32),
-        np.array([x for args in code.args for x in args], np.uint32),
-        np.array([0.0 if k is None else k for k in code.ks], np.float64),
-        np.array(code.outputs, np.uint32),
-        np.frombuffer(program.source.numbers()).copy(),
+    arrays: list[Any] = [
+        [number[op] for op in code.ops],
+        [len(args) for args in code.args],
+        [x for args in code.args for x in args],
+        [0.0 if k is None else k for k in code.ks],
+        code.outputs,
+        np.frombuffer(program.source.numbers()),
     ]
     text = json.dumps(header)
-    return restored, (text, *arrays, _checksum(text, arrays))
+    stored = [np.array(array, dtype).tobytes() for array, dtype in zip(arrays, _ARRAYS.values())]
+    return restored, (text, *stored, _checksum(text, stored))
 
 
-def _checksum(text: str, arrays: list[NDArray[Any]]) -> int:
-    found = zlib.crc32(text.encode())
-    for array in arrays:
-        found = zlib.crc32(array.tobytes(), found)
+def _checksum(text: str, stored: list[bytes]) -> int:
+    found = zlib.crc32(text.encode(errors="surrogatepass"))
+    for data in stored:
+        found = zlib.crc32(data, found)
     return found
 
 
@@ -72,11 +72,14 @@ def restored(*given: Any) -> Program:
     """The program that was pickled. Raises FormatError saying what is wrong with anything else."""
     if len(given) != len(_ARRAYS) + 2:
         raise _bad("it has another number of parts")
-    text, *arrays, checksum = given
-    for array, (name, dtype) in zip(arrays, _ARRAYS.items()):
-        if type(array) is not np.ndarray or array.dtype != dtype or array.ndim != 1:
-            raise _bad(f"its {name} are no array of {np.dtype(dtype)}")
-    if type(text) is not str or type(checksum) is not int or _checksum(text, arrays) != checksum:
+    text, *stored, checksum = given
+    arrays = []
+    for data, (name, kind) in zip(stored, _ARRAYS.items()):
+        dtype = np.dtype(kind)
+        if type(data) is not bytes or len(data) % dtype.itemsize:
+            raise _bad(f"its {name} are no numbers of {dtype}")
+        arrays.append(np.frombuffer(data, dtype).astype(dtype.newbyteorder("=")))
+    if type(text) is not str or type(checksum) is not int or _checksum(text, stored) != checksum:
         raise _bad("its checksum does not fit")
     try:
         header = json.loads(text)
@@ -122,7 +125,7 @@ def _program(
     labels = list(map(str, header["labels"]))
     _need(len(labels) in (0, len(numbers)), "it has another number of labels")
     return Program(
-        str(header["name"]), code, layout, of_outputs, InArray(numbers.copy(), count, labels),
+        str(header["name"]), code, layout, of_outputs, InArray(numbers, count, labels),
         exact=header["exact"] is True, threads=_size(header["threads"]) or None,
     )  # fmt: skip
 
