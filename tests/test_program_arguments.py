@@ -48,7 +48,7 @@ def test_what_can_not_become_float64_names_argument_and_dtype(case, bad, dtype):
 @pytest.mark.parametrize("dtype", [complex, object, "S1", [("a", float), ("b", float)]])
 def test_what_can_not_become_float64_is_not_recorded_for(case, dtype):
     """Whatever the function says of its shape."""
-    with pytest.raises(TypeError, match="^x must be an array that can become float64 exactly"):
+    with pytest.raises(TypeError, match=r"^x must be an array that can become float64 exactly"):
         case.compiled(np.ones(7, dtype), case.y)
     assert case.compiled.programs == ()
 
