@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -220,3 +221,17 @@ def test_a_pick_of_more_classes_than_values_is_refused(engine):
         assert changed[0] != parts[0]
         with pytest.raises(FormatError):
             restored(*_fixed(changed))
+
+
+def test_what_a_pickle_says_takes_no_memory(engine):
+    """Of samples as wide as they may be."""
+    f = compiled(lambda x: x[0] * x[2], backend=engine._pygrad_backend)
+    parts = _parts(f.record([[1.0, 2.0, 3.0]]))
+    parts[0] = parts[0].replace('"shapes": [[3]]', '"shapes": [[0], [16777216]]').replace('["x"]', '["x", "y"]')
+    tracemalloc.start()
+    try:
+        program = restored(*_fixed(parts))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert program.layout.numbers == (False, True)

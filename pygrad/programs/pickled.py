@@ -8,6 +8,8 @@ Machines are made anew; the Values that parameters were are not part of it.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import json
 import zlib
 from typing import Any
@@ -112,9 +114,9 @@ def _program(
     classes = tuple(Column(*map(_size, column)) for column in header["classes"])
     widths = [_product(shape) for shape in shapes]
     _need(sum(widths) <= MAX_COLUMNS, "its samples are too wide")
-    columns = [(i, j) for i, width in enumerate(widths) for j in range(width)]
-    _check_leaves(code, columns, classes, len(numbers))
-    read = {columns[k][0] for op, k in zip(code.ops, code.ks) if op == "input"}
+    _check_leaves(code, widths, classes, len(numbers))
+    starts = list(itertools.accumulate(widths, initial=0))
+    read = {bisect.bisect(starts, k) - 1 for op, k in zip(code.ops, code.ks) if op == "input"}
     layout = Layout(names, shapes, tuple(i in read for i in range(len(shapes))), classes)
     of_outputs = Outputs(tuple(tuple(map(_size, shape)) for shape in header["outputs"]), header["several"] is True)
     _need(sum(map(_product, of_outputs.shapes)) == len(code.outputs), "its outputs have other shapes")
@@ -165,14 +167,15 @@ def _code(
     return code
 
 
-def _check_leaves(code: Code, columns: list[tuple[int, int]], classes: tuple[Column, ...], numbers: int) -> None:
+def _check_leaves(code: Code, widths: list[int], classes: tuple[Column, ...], numbers: int) -> None:
     """Inputs, parameters and classes are among those there are."""
-    place = {column: k for k, column in enumerate(columns)}
-    bounds = {place[(c.argument, c.column)]: c.bound for c in classes}
+    _need(all(c.column < widths[c.argument] for c in classes), "there is no such column of classes")
+    bounds = {sum(widths[: c.argument]) + c.column: c.bound for c in classes}
     _need(list(bounds) == sorted(bounds) and len(bounds) == len(classes), "its classes are not in order")
+    columns = sum(widths)
     for op, args, k in zip(code.ops, code.args, code.ks):
         if op == "input":
-            _need(k < len(columns), f"there is no column {k}")
+            _need(k < columns, f"there is no column {k}")
         elif op == "parameter":
             _need(k < numbers, f"there is no parameter {k}")
         elif op == "pick":
