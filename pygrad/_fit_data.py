@@ -6,6 +6,7 @@ Errors name the sample. Nothing is trained here, and no optimizer or callback is
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 from . import _checks, _paths, _samples
@@ -13,6 +14,8 @@ from ._modes import in_mode
 from ._tasks import TASKS
 
 Data = _paths.Scalars | _paths.Arrays  # Programs are Arrays
+Both = tuple[Data, Data | None]
+"""The samples to train on, and those held out."""
 
 
 def _split(fraction: float, samples: int, seed: int) -> tuple[list[int], list[int]]:
@@ -56,12 +59,19 @@ def checked_targets(loss: str | None, targets: list[Any], outputs: int | None, w
 def prepared(
     path: str, model: Any, loss: str | None, X: Any, targets: list[Any], validation: Any,
     parts: tuple[list[int], list[int]] | None, size: int, programs: bool, watched: bool,
-) -> tuple[Data, Data | None]:  # fmt: skip
-    """The samples to train on and those held out, converted and checked, as a path wants them; their .path says which.
+) -> tuple[Both, Callable[[], Both] | None]:  # fmt: skip
+    """The samples, converted and checked, as a path wants them; their .path says which. And what gives them again for
+    an ordinary path, where a program was taken that was not asked for.
 
     size: of a batch. programs: whether 'auto' means a compiled program, where one can be made. watched: whether
     somebody may change the model between epochs.
     """
+
+    def ordinary() -> Both:
+        chosen = _paths.chosen(path, model, size, loss is not None and _samples.are_rows(X))
+        kind = _paths.Arrays if chosen == "arrays" else _paths.Scalars
+        return _converted(kind, model, loss, X, targets, validation, parts)
+
     if path == "program" or (path == "auto" and programs):
         try:
             from . import _fit_program  # which needs the C extension
@@ -69,13 +79,11 @@ def prepared(
             named = _fit_program.askable(loss, model)
             data, held = _converted(_fit_program.Programs, model, named, X, targets, validation, parts)
             _fit_program.give_programs(model, named, data, held, watched)
-            return data, held
+            return (data, held), None if path == "program" else ordinary
         except Exception:  # whatever the model says of Values in place of numbers
             if path == "program":
                 raise
-    path = _paths.chosen(path, model, size, loss is not None and _samples.are_rows(X))
-    kind = _paths.Arrays if path == "arrays" else _paths.Scalars
-    return _converted(kind, model, loss, X, targets, validation, parts)
+    return ordinary(), None
 
 
 def _converted(

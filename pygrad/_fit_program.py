@@ -162,7 +162,6 @@ class Programs(Arrays):
 
     path = "program"
     recorded: Recorded
-    learns = False  # whether they are trained on
 
     @staticmethod
     def converted(given: Any, what: str, dtype: Any, like: Any = None) -> Any:
@@ -177,10 +176,12 @@ class Programs(Arrays):
     def outputs_each(model: Any, rows: Any, what: str) -> int | None:
         return Scalars.outputs_each(model, [rows[0].tolist()], what)
 
+    def renew(self) -> None:
+        """Records the model again, if it may be another. Raises what the recording raises."""
+        self.recorded.renew()
+
     def order(self, indices: Sequence[int] | None) -> Any:
         """Rows, targets and the places of this order in them; None: as they stand, so that batches are slices."""
-        if self.learns:
-            self.recorded.renew()
         if indices is None:
             return self.rows, self.targets, None
         places = np.array(indices, np.intp)
@@ -237,7 +238,7 @@ class Programs(Arrays):
 def give_programs(model: Any, loss: str, data: Programs, held: Programs | None, watched: bool) -> None:
     """Records what the samples are computed with."""
     recorded = Recorded(model, loss, data.rows.shape[1:], data.targets.shape[1:], held is not None, watched)
-    data.recorded, data.learns = recorded, True
+    data.recorded = recorded
     if held is not None:
         held.recorded = recorded
 

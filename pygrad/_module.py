@@ -338,7 +338,8 @@ class Module:
         samples give one by one, on every machine, while the last bits of arrays are those of NumPy's BLAS. In a program
         no operation raises: where Python would, as for an exp beyond the floats, the loss is inf or nan.
         compile: False for no program where path is 'auto'; True for path='program', where what cannot be recorded is an
-        error. What a module decides by Python's means is recorded as it is when an epoch begins.
+        error. What a module decides by Python's means is recorded as it is when an epoch begins; if a callback made of
+        it what is no program, the other epochs do without, unless one was asked for.
 
         'loss' in the History is the mean over the epoch's samples of the losses as they were met, each before its step.
         'accuracy' likewise: there is one for the losses that have labels (see predict). Modules are in training mode,

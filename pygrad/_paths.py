@@ -205,6 +205,9 @@ class Scalars:
         """Those at the indices."""
         return Scalars([self.rows[i] for i in indices], [self.targets[i] for i in indices])
 
+    def renew(self) -> None:
+        """To be called before an epoch: somebody may have changed the model."""
+
     def order(self, indices: Sequence[int] | None) -> Any:
         """An order of the samples as batch() wants it; None for their own."""
         return range(len(self)) if indices is None else indices
@@ -290,6 +293,9 @@ class Arrays:
     def taken(self, indices: list[int]) -> Any:
         """Those at the indices."""
         return type(self)(self.rows[indices], self.targets[indices])
+
+    def renew(self) -> None:
+        """To be called before an epoch: somebody may have changed the model."""
 
     def order(self, indices: Sequence[int] | None) -> Any:
         """An order of the samples as batch() wants it; None for their own, which needs no copies."""

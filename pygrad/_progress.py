@@ -10,15 +10,14 @@ from typing import Any
 class Progress:
     """One bar over all batches of all epochs; or nothing.
 
-    wanted: True for a bar, False for none, None for one if stderr is a terminal and tqdm is installed. path: how the
-    batches are computed, shown after the number of the epoch.
+    wanted: True for a bar, False for none, None for one if stderr is a terminal and tqdm is installed.
 
     Raises ImportError naming the extra if it is wanted and tqdm is not there.
     """
 
-    def __init__(self, wanted: bool | None, epochs: int, batches: int, done: int, path: str) -> None:
+    def __init__(self, wanted: bool | None, epochs: int, batches: int, done: int) -> None:
         self._bar: Any = None
-        self._epochs, self._path = epochs, path
+        self._epochs = epochs
         if wanted is None and not sys.stderr.isatty():
             return
         if wanted is None or wanted:
@@ -30,9 +29,10 @@ class Progress:
                 return
             self._bar = tqdm(total=epochs * batches, initial=done, unit="batch", leave=True)
 
-    def epoch_begins(self, epoch: int) -> None:
+    def epoch_begins(self, epoch: int, path: str) -> None:
+        """path: how the batches are computed, shown after the number of the epoch."""
         if self._bar is not None:
-            self._bar.set_description(f"epoch {epoch}/{self._epochs}, {self._path}", refresh=False)
+            self._bar.set_description(f"epoch {epoch}/{self._epochs}, {path}", refresh=False)
 
     def batch_done(self) -> None:
         if self._bar is not None:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from . import _checks, _paths, _samples, losses
-from ._fit_data import Data, parted, prepared
+from ._fit_data import Both, Data, parted, prepared
 from ._interrupts import Interrupts
 from ._modes import in_mode, set_mode
 from ._progress import Progress
@@ -129,6 +129,7 @@ class _Loop:
         self.run, self.data, self.held, self.loss = run, data, held, loss
         self.task: Task | None = None
         self.penalty: Callable[[Any], Any] | None = None
+        self.otherwise: Callable[[], None] | None = None  # takes an ordinary path, where no program was asked for
         self.clip: list[Callable[[], Any]] = []
         self.on_nan = "warn"
         self.warned = False
@@ -146,12 +147,13 @@ class _Loop:
         """Runs an epoch, or the rest of one that was interrupted, and adds its row to the history."""
         run, history = self.run, self.run.history
         run.epoch = epoch
+        self.renew()
         partial = history.partial = history.partial or Partial(0, 0.0, 0, 0.0, math.nan)
         run.batch = partial.batches
         shuffled = self.shuffle and not (self.batches == 1 and self.data.path == "program")  # for rounding only
         order = self.data.order(epoch_order(len(self.data), self.seed, epoch, True) if shuffled else None)
         on_batch_end = [c for c in self.callbacks if type(c).on_batch_end is not Callback.on_batch_end]
-        progress.epoch_begins(epoch)
+        progress.epoch_begins(epoch, self.data.path)
         start = time.perf_counter() - partial.seconds
         try:
             for batch in range(partial.batches, self.batches):
@@ -169,6 +171,15 @@ class _Loop:
             progress.epoch_done(row)
             for callback in self.callbacks:
                 callback.on_epoch_end(run)
+
+    def renew(self) -> None:
+        """What a callback has made of the model may be no program any more: then on along an ordinary path."""
+        try:
+            self.data.renew()
+        except Exception:  # as when the fit begins
+            if self.otherwise is None:
+                raise
+            self.otherwise()
 
     def step(self, rows: Any, targets: Any, partial: Partial) -> None:
         """One batch: outputs, loss, gradients, step. Its graph is gone afterwards."""
@@ -330,14 +341,15 @@ def fit(
     size = samples if batch_size is None else min(_checks.size(batch_size, "batch_size"), samples)
     if size < 1:
         raise ValueError(f"batch_size must be at least 1, or None for all samples, not {batch_size!r}")
-    if path == "auto" and (len(history) or history.partial is not None):
-        path = history.path or "auto"
-        if path == "program" and compile is False:
-            path = "auto"
+    earlier = history.path if len(history) or history.partial is not None else None
+    binding = history.partial is not None and compile is not False  # for a program; other paths always are
+    if path == "auto" and earlier is not None and (earlier != "program" or binding):
+        path = earlier
     ordinary = loss_name is not None and _samples.are_rows(X)
     steps = (last - len(history)) * -(-samples // size)
-    programs = compile is not False and ordinary and _paths.program_pays(model, steps, size)
-    data, held = prepared(path, model, loss_name, X, targets, validation, parts, size, programs, bool(hooks))
+    pays = ordinary and (earlier == "program" or _paths.program_pays(model, steps, size))
+    programs = compile is not False and pays
+    (data, held), again = prepared(path, model, loss_name, X, targets, validation, parts, size, programs, bool(hooks))
     path = data.path
     settings = {
         "loss": loss_name, "batch_size": size, "shuffle": bool(shuffle), "seed": seed, "samples": samples, "path": path,
@@ -362,10 +374,11 @@ def fit(
     task = TASKS.get(loss_name or "")
     loop.task = task if task is not None and task.label is not None else None
     loop.penalty = _penalty(penalty, parameters, path)
+    loop.otherwise = None if again is None else functools.partial(_go_on, loop, again, penalty, parameters)
     loop.clip = _clipping(stepper, parameters, clip_value, clip_norm)
     done = len(history) * loop.batches + (history.partial.batches if history.partial else 0)
     history._check_columns(loop.task is not None, held is not None)
-    bar = Progress(progress, last, loop.batches, done, path)
+    bar = Progress(progress, last, loop.batches, done)
 
     history.settings, history.interrupted, history.stopped, history._optimizer = settings, False, "", stepper
     model._loss = loss_name
@@ -398,6 +411,13 @@ def _penalty(given: Any, parameters: list[Any], path: str) -> Callable[[Any], An
 
         return squares(parameters, weight)
     return (lambda model: losses.l2_penalty(parameters, weight)) if weight else None
+
+
+def _go_on(loop: _Loop, again: Callable[[], Both], penalty: Any, parameters: list[Any]) -> None:
+    """Along an ordinary path, from the epoch on that begins."""
+    loop.data, loop.held = again()
+    loop.penalty = _penalty(penalty, parameters, loop.data.path)
+    loop.run.history.settings["path"] = loop.data.path
 
 
 def _clipping(optimizer: Any, parameters: list[Any], value: Any, norm: Any) -> list[Callable[[], Any]]:

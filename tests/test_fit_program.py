@@ -335,6 +335,54 @@ def test_parameters_replaced_between_epochs(backend, Value):
     on_paths(lambda: network(backend, 1), POINTS, SIGNS, **options, callbacks=other_weight, paths=["scalars"])
 
 
+def looks_at_numbers(x):
+    return x if x.data > 0.0 else 0.1 * x
+
+
+def no_module_of_pygrads(model):
+    model.layers[0].neurons[0] = Sequential(model.layers[0].neurons[0], looks_at_numbers)
+
+
+def another_parameter(model):
+    """One that parameters() does not know."""
+    w = model.layers[0].neurons[0].b.__class__(0.5)
+    model.layers[0].neurons[0] = Sequential(model.layers[0].neurons[0], lambda x: w * x)
+
+
+@pytest.mark.parametrize("change", [no_module_of_pygrads, another_parameter])
+@pytest.mark.parametrize("validation", [None, 0.25])
+def test_a_model_that_is_no_program_any_more(engine_name, change, validation):
+    """Goes on as it would without programs, from that epoch on to the bit; where a program was asked for, it raises."""
+    def made():
+        return network(engine_name, 1)
+
+    def callback(run):
+        if run.epoch == 100:
+            change(run.model)
+
+    options = {"loss": "hinge", "batch_size": 20, "lr": 0.02, "penalty": 0.01, "seed": 2, "validation": validation}
+    model, whole = made(), made()
+    history = whole.fit(POINTS, SIGNS, **options, epochs=103, callbacks=callback)
+    assert (history.path, len(history)) == ("scalars", 103)
+    first = model.fit(POINTS, SIGNS, **options, epochs=100, path="program")
+    change(model)
+    first = model.fit(POINTS, SIGNS, **{**options, "lr": None}, epochs=103, resume=first, path="scalars")
+    assert (history["loss"], numbers(whole)) == (first["loss"], numbers(model))
+    assert validation is None or history["validation_loss"] == first["validation_loss"]
+    close(history, made().fit(POINTS, SIGNS, **options, epochs=103, callbacks=callback, compile=False), rtol=1e-9)
+    for asked in ({"compile": True}, {"path": "program"}):
+        with pytest.raises((TraceError, TypeError)):
+            made().fit(POINTS, SIGNS, **options, epochs=103, callbacks=callback, **asked)
+
+
+def test_a_resumed_model_that_is_no_program_any_more(engine_name):
+    model = network(engine_name, 1)
+    history = model.fit(POINTS, SIGNS, loss="hinge", epochs=1, path="program")
+    no_module_of_pygrads(model)
+    assert model.fit(POINTS, SIGNS, loss="hinge", epochs=3, resume=history).path == "scalars"
+    assert len(history) == 3
+
+
 @pytest.mark.parametrize("path", ["program", "scalars"])
 def test_any_optimizer(backend, path):
     class Steps:

@@ -200,6 +200,13 @@ def test_params_gives_the_order_and_what_else_there_is_stays(engine):
     assert (a.data, c.data) == (1.25 - 0.75, 3.5 - 2.0)
 
 
+def test_params_may_be_an_iterator(engine):
+    """Also for a second recording."""
+    a, b = engine(2.0), engine(3.0)
+    f = compiled(lambda *x: a * x[0] + b, params=iter([b, a]))
+    assert f.value_and_grad([4.0])[1].tolist() == f.value_and_grad([4.0], [5.0])[1].tolist() == [1.0, 4.0]
+
+
 # ---- recording ----
 
 

@@ -45,12 +45,24 @@ def test_what_can_not_become_float64_names_argument_and_dtype(case, bad, dtype):
             call(bad, case.y)
 
 
+@pytest.mark.parametrize("dtype", [complex, object, "S1", [("a", float), ("b", float)]])
+def test_what_can_not_become_float64_is_not_recorded_for(case, dtype):
+    """Whatever the function says of its shape."""
+    with pytest.raises(TypeError, match=r"^x must be an array that can become float64 exactly"):
+        case.compiled(np.ones(7, dtype), case.y)
+    assert case.compiled.programs == ()
+
+
 def test_integers_that_are_no_float64(case):
     fits = np.array([[2**53, -(2**60)], [2**53 + 2, 1]])
     assert case.compiled(fits, [0, 0]).shape == (2,)
     for wrong in (2**53 + 1, -(2**53) - 1, 2**63 - 1):
         with pytest.raises(ValueError, match=rf"^x: {wrong}, at \[1, 0\], is no float64"):
             case.compiled(np.array([[1, 2], [wrong, 2]]), [0, 0])
+        with pytest.raises(ValueError, match=rf"^x: {wrong}, at \[1, 0\], is no float64: the nearest is -?9"):
+            case.compiled([(1, 2.5), (wrong, 0.5)], [0, 0])
+    huge = [[2**60, 0.5], [float("-inf"), 1e300]]
+    same(case.compiled(huge, [0, 0]), case.compiled(np.array(huge), [0, 0]))
     with pytest.raises(ValueError, match="is no float64"):
         case.compiled(np.array([[1, 2], [2**64 - 1, 2]], np.uint64), [0, 0])
     if np.finfo(np.longdouble).nmant > 52:
@@ -130,6 +142,8 @@ def test_options(case):
     for threads, error in [(0, ValueError), (-1, ValueError), (1.5, TypeError)]:
         with pytest.raises(error, match="threads must be"):
             compiled(case.f, threads=threads)
+    for threads in (2**31, 2**80):
+        same(compiled(case.f, threads=threads, backend=case.Value._pygrad_backend)(X, y), f(X, y))
     with pytest.raises(ValueError, match=r"tangent must have the shape \(2,\).*not \(3,\)"):
         f.jvp([1.0, 2.0, 3.0], X, y)
     with pytest.raises(TypeError, match="vector must be an array of real numbers"):

@@ -135,6 +135,12 @@ def test_the_bits_of_the_interpreter(activation: str, also: str, samples: int) -
     xs, parameters = random.normal(size=(samples, 5)), random.normal(size=21)
     parameters[3:6] = 0.0  # sums of zero
     xs[0, 0] = np.nan
+    runs_as_it_says(code, outputs, xs, parameters)
+
+
+def runs_as_it_says(code: Code, outputs: list[int], xs: Any, parameters: Any) -> None:
+    """C gives what the interpreter gives."""
+    samples = len(xs)
     want, _ = run(code, xs.T, parameters)
     shape = Shape(21, arguments=[5], outputs=[len(outputs)])
     targets = [("output", 0, i) for i in range(len(outputs))]
@@ -144,3 +150,31 @@ def test_the_bits_of_the_interpreter(activation: str, also: str, samples: int) -
     machine = Machine(encoded.words, encoded.constants, exact=True)
     machine.run(Given(samples, (xs,), ()), parameters, [got])
     assert same_bits(got.T, want)
+
+
+@pytest.mark.parametrize("activation", ["exp", "sqrt", "relu", "tanh", "sigmoid"])
+@pytest.mark.parametrize("repeated", ["g", "value", "value and g"])
+def test_one_gradient_or_value_for_several_derivatives(activation: str, repeated: str) -> None:
+    """As of tanh(a) + tanh(b) before a layer, and of tanh(a) used twice in it: no layer has them within."""
+    code = Code()
+    xs = [code.add("input", (), k) for k in range(5)]
+    sums = layer(code, xs[:2], 0, 3)
+    values = [code.add(activation, (i,)) for i in sums]
+    g = layer(code, xs[2:], 9, 1 if "g" in repeated else 3) * 3
+    if "value" in repeated:
+        sums, values = [*sums[1:2] * 3, *sums], [*values[1:2] * 3, *values]
+    code.outputs = [code.add(f"d0:{activation}", (gi, x, z)) for gi, x, z in zip(g[:3], sums, values)]
+    code.outputs += values
+    random = np.random.default_rng(1)
+    runs_as_it_says(code, code.outputs, random.normal(size=(7, 5)), random.normal(size=21))
+
+
+@pytest.mark.parametrize("activation", ["exp", "relu", "tanh"])
+def test_derivatives_at_a_parameter(activation: str) -> None:
+    """What they do not look at is one leaf, which is no repeated value, and what replaces it is one."""
+    code = Code()
+    xs = [code.add("input", (), k) for k in range(5)]
+    p = code.add("parameter", (), 0)
+    z = code.add(activation, (p,))
+    code.outputs = [code.add(f"d0:{activation}", (g, p, z)) for g in xs]
+    runs_as_it_says(code, code.outputs, np.arange(15.0).reshape(3, 5), np.full(21, 0.5))

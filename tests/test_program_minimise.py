@@ -146,6 +146,7 @@ def test_what_minimize_refuses(engine):
         (ValueError, "optimizer \\(1\\) are not those of the program \\(2\\)", {"optimizer": other}),
         (TypeError, "epochs must be an integer", {"epochs": 1.5}),
         (ValueError, "batch_size must be at least 1", {"batch_size": 0}),
+        (ValueError, "epochs must be at most", {"epochs": 2**62}),
         (ValueError, "every must be above 0", {"every": 0}),
         (ValueError, "unknown reduction", {"reduction": "max"}),
         (ValueError, "threads must be at least 1", {"threads": 0}),

@@ -18,8 +18,11 @@ from .listing import counted
 Shape = tuple[int, ...]
 
 _DOUBLE = np.dtype(np.float64)
+_INT = 2**31 - 1  # the most that a C int holds
 _EXACT = 2**53
 """Up to here every integer is a float64."""
+NUMBERS = "biuf"
+"""Kinds of dtypes that can become float64."""
 
 
 class Column(NamedTuple):
@@ -82,7 +85,7 @@ def raw(x: Any, name: str) -> NDArray[Any]:
         array = np.asarray(x)
     except ValueError:
         raise ValueError(f"{name}: lists in it differ in length") from None
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in NUMBERS:
         raise TypeError(
             f"{name} must be an array that can become float64 exactly, not one of dtype {array.dtype}{_hint(array)}"
         )
@@ -111,6 +114,8 @@ def numbers(x: Any, name: str) -> NDArray[np.float64]:
     converted = np.require(array, np.float64, ["C", "A"])
     if array.dtype.itemsize >= 8 and array.dtype.kind in "iuf" and array.dtype != np.float64:
         _check_exact(array, converted, name)
+    elif isinstance(x, (list, tuple)) and (np.abs(converted) >= _EXACT).any():
+        _check_exact(np.asarray(x, object), converted, name)  # of integers among floats NumPy made floats
     return converted
 
 
@@ -120,10 +125,10 @@ def _check_exact(array: NDArray[Any], converted: NDArray[np.float64], name: str)
     else:
         wrong = np.zeros(array.shape, dtype=bool)
         for at in zip(*np.nonzero(np.abs(converted) >= _EXACT)):
-            wrong[at] = int(converted[at]) != int(array[at])
+            wrong[at] = array.item(at) != converted.item(at)  # Python's numbers, which compare exactly
     if wrong.any():
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(f"{name}: {array[at]!s}, at {list(at)}, is no float64: the nearest is {converted[at]!r}")
+        raise ValueError(f"{name}: {array[at]!s}, at {list(at)}, is no float64: the nearest is {converted.item(at)!r}")
 
 
 def classes(x: Any, name: str, column: int) -> NDArray[np.int64]:
@@ -186,11 +191,11 @@ def out_of_range(array: NDArray[np.int64], sample: int, column: Column, layout: 
 
 
 def thread_count(threads: Any) -> int:
-    """How many threads at most, as C takes it; None: 0, as many as pay off. Raises TypeError or ValueError unless it
-    is a positive integer."""
+    """How many threads at most, as a C int; None: 0, as many as pay off. Raises TypeError or ValueError unless it is a
+    positive integer."""
     if threads is None:
         return 0
     count = size(threads, "threads")
     if count == 0:
         raise ValueError("threads must be at least 1, or None for as many as pay off, not 0")
-    return count
+    return min(count, _INT)

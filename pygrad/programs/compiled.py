@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any, overload
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _tracing
-from .arguments import Column, Layout, Shape, check_count, described, holds_values, raw, thread_count
+from .arguments import NUMBERS, Column, Layout, Shape, check_count, described, holds_values, raw, thread_count
 from .minimise import Minimisation, check_positions, minimise
 from .parameters import InValues
 from .program import Outputs, Program
@@ -66,7 +66,8 @@ class CompiledFunction:
         shapes = []
         names = self._names if len(self._names) == len(arrays) else _numbered(arrays)
         for x, name in zip(arrays, names):
-            shapes.append((x if type(x) is np.ndarray and x.ndim else raw(x, name)).shape[1:])
+            as_it_is = type(x) is np.ndarray and x.ndim and x.dtype.kind in NUMBERS
+            shapes.append((x if as_it_is else raw(x, name)).shape[1:])
         key = tuple(shapes)
         program = self._programs.get(key)
         if program is None:
@@ -462,4 +463,6 @@ def compile(  # noqa: A001  # pygrad.compile
     if isinstance(f, CompiledFunction):
         f = f.__wrapped__
     thread_count(threads)
+    if isinstance(params, Iterator):  # there may be several recordings
+        params = list(params)
     return CompiledFunction(f, params, bool(exact), threads, backend)

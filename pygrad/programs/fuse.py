@@ -30,6 +30,7 @@ def fuse(order: list[Bundle], outputs: Iterable[int]) -> list[Bundle]:
         if bundle.op in BY_VALUE:
             g, _, z = bundle.operands
             bundle.operands = [g, z, z]
+            bundle.repeat = bundle.repeat & 1 | (bundle.repeat >> 2) * 6  # of both as of the last
     order = _with_columns_of_ones(order)
     producer = {bundle.members[0]: at for at, bundle in enumerate(order) if bundle.kind == "dense"}
     if not producer:
@@ -37,7 +38,7 @@ def fuse(order: list[Bundle], outputs: Iterable[int]) -> list[Bundle]:
     readers = _readers(order, outputs)
     fused: list[Bundle | None] = list(order)
     for at, bundle in enumerate(order):
-        if bundle.kind != "map" or bundle.op not in WITHIN:
+        if bundle.kind != "map" or bundle.op not in WITHIN or bundle.repeat:  # a row has one sum, and one value
             continue
         before = producer.get(bundle.operands[0][0])
         if before is None:

@@ -31,6 +31,8 @@ SLICE = 0.05
 """Seconds that C runs before Python looks for a Ctrl-C."""
 MOMENT = 0.002
 """Seconds that a training may take before a Ctrl-C is looked after at all."""
+MOST_EPOCHS = 1 << 40
+"""More than there is memory for losses, and less than overflows."""
 SHUFFLED = 1 << 20
 """So many entries of the order of the samples are drawn ahead."""
 
@@ -237,6 +239,8 @@ def minimise(
     if not program.parameter_count:
         raise ValueError(f"minimize: {program.name} has no parameters")
     epochs = _checks.size(epochs, "epochs")
+    if epochs > MOST_EPOCHS:
+        raise ValueError(f"epochs must be at most {MOST_EPOCHS}, for there is a loss of each, not {epochs}")
     batch = given.samples if batch_size is None else min(_checks.size(batch_size, "batch_size"), given.samples)
     if batch < 1:
         raise ValueError(f"batch_size must be at least 1, or None for all samples, not {batch_size!r}")

@@ -1,12 +1,15 @@
 """Programs as pickles: the recorded code as arrays, the parameters' numbers, and a line of JSON about the rest.
 
 What is loaded is checked before it is used: a damaged or hostile pickle gives a FormatError, and at worst a program
-that computes something else. Nothing that it says is executed, looked up, or used as a size that was not checked.
+that computes something else. Nothing that it says is executed, looked up, or used as a size that was not checked. So
+arrays are stored as their bytes: NumPy would make a dtype of whatever a damaged pickle says of one, and trust it.
 Machines are made anew; the Values that parameters were are not part of it.
 """
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import json
 import zlib
 from typing import Any
@@ -23,10 +26,8 @@ from .program import Outputs, Program
 from .record import MAX_COLUMNS
 
 VERSION = 1
-_ARRAYS = {
-    "ops": np.uint8, "counts": np.uint32, "operands": np.uint32, "ks": np.float64, "outputs": np.uint32,
-    "numbers": np.float64,
-}  # fmt: skip
+_ARRAYS = {"ops": "u1", "counts": "<u4", "operands": "<u4", "ks": "<f8", "outputs": "<u4", "numbers": "<f8"}
+"""The dtypes of what is stored as bytes."""
 _NUMBERED = frozenset({"input", "parameter", "pick"})
 """Ops whose k is a number of something."""
 _CONSTANT = frozenset({"constant", *(name for name, op in OPS.items() if op.kind == "constant")})
@@ -49,22 +50,23 @@ def reduced(program: Program) -> tuple[Any, ...]:
         "outputs": list(map(list, program.outputs.shapes)), "several": program.outputs.several,
         "labels": program.source.labels() if any(program.source.labels()) else [],
     }  # fmt: skip
-    arrays = [
-        np.array([number[op] for op in code.ops], np.uint8),
-        np.array([len(args) for args in code.args], np.uint32),
-        np.array([x for args in code.args for x in args], np.uint32),
-        np.array([0.0 if k is None else k for k in code.ks], np.float64),
-        np.array(code.outputs, np.uint32),
-        np.frombuffer(program.source.numbers()).copy(),
+    arrays: list[Any] = [
+        [number[op] for op in code.ops],
+        [len(args) for args in code.args],
+        [x for args in code.args for x in args],
+        [0.0 if k is None else k for k in code.ks],
+        code.outputs,
+        np.frombuffer(program.source.numbers()),
     ]
     text = json.dumps(header)
-    return restored, (text, *arrays, _checksum(text, arrays))
+    stored = [np.array(array, dtype).tobytes() for array, dtype in zip(arrays, _ARRAYS.values())]
+    return restored, (text, *stored, _checksum(text, stored))
 
 
-def _checksum(text: str, arrays: list[NDArray[Any]]) -> int:
-    found = zlib.crc32(text.encode())
-    for array in arrays:
-        found = zlib.crc32(array.tobytes(), found)
+def _checksum(text: str, stored: list[bytes]) -> int:
+    found = zlib.crc32(text.encode(errors="surrogatepass"))
+    for data in stored:
+        found = zlib.crc32(data, found)
     return found
 
 
@@ -72,11 +74,14 @@ def restored(*given: Any) -> Program:
     """The program that was pickled. Raises FormatError saying what is wrong with anything else."""
     if len(given) != len(_ARRAYS) + 2:
         raise _bad("it has another number of parts")
-    text, *arrays, checksum = given
-    for array, (name, dtype) in zip(arrays, _ARRAYS.items()):
-        if type(array) is not np.ndarray or array.dtype != dtype or array.ndim != 1:
-            raise _bad(f"its {name} are no array of {np.dtype(dtype)}")
-    if type(text) is not str or type(checksum) is not int or _checksum(text, arrays) != checksum:
+    text, *stored, checksum = given
+    arrays = []
+    for data, (name, kind) in zip(stored, _ARRAYS.items()):
+        dtype = np.dtype(kind)
+        if type(data) is not bytes or len(data) % dtype.itemsize:
+            raise _bad(f"its {name} are no numbers of {dtype}")
+        arrays.append(np.frombuffer(data, dtype).astype(dtype.newbyteorder("=")))
+    if type(text) is not str or type(checksum) is not int or _checksum(text, stored) != checksum:
         raise _bad("its checksum does not fit")
     try:
         header = json.loads(text)
@@ -109,9 +114,9 @@ def _program(
     classes = tuple(Column(*map(_size, column)) for column in header["classes"])
     widths = [_product(shape) for shape in shapes]
     _need(sum(widths) <= MAX_COLUMNS, "its samples are too wide")
-    columns = [(i, j) for i, width in enumerate(widths) for j in range(width)]
-    _check_leaves(code, columns, classes, len(numbers))
-    read = {columns[k][0] for op, k in zip(code.ops, code.ks) if op == "input"}
+    _check_leaves(code, widths, classes, len(numbers))
+    starts = list(itertools.accumulate(widths, initial=0))
+    read = {bisect.bisect(starts, k) - 1 for op, k in zip(code.ops, code.ks) if op == "input"}
     layout = Layout(names, shapes, tuple(i in read for i in range(len(shapes))), classes)
     of_outputs = Outputs(tuple(tuple(map(_size, shape)) for shape in header["outputs"]), header["several"] is True)
     _need(sum(map(_product, of_outputs.shapes)) == len(code.outputs), "its outputs have other shapes")
@@ -122,7 +127,7 @@ def _program(
     labels = list(map(str, header["labels"]))
     _need(len(labels) in (0, len(numbers)), "it has another number of labels")
     return Program(
-        str(header["name"]), code, layout, of_outputs, InArray(numbers.copy(), count, labels),
+        str(header["name"]), code, layout, of_outputs, InArray(numbers, count, labels),
         exact=header["exact"] is True, threads=_size(header["threads"]) or None,
     )  # fmt: skip
 
@@ -162,14 +167,15 @@ def _code(
     return code
 
 
-def _check_leaves(code: Code, columns: list[tuple[int, int]], classes: tuple[Column, ...], numbers: int) -> None:
+def _check_leaves(code: Code, widths: list[int], classes: tuple[Column, ...], numbers: int) -> None:
     """Inputs, parameters and classes are among those there are."""
-    place = {column: k for k, column in enumerate(columns)}
-    bounds = {place[(c.argument, c.column)]: c.bound for c in classes}
+    _need(all(c.column < widths[c.argument] for c in classes), "there is no such column of classes")
+    bounds = {sum(widths[: c.argument]) + c.column: c.bound for c in classes}
     _need(list(bounds) == sorted(bounds) and len(bounds) == len(classes), "its classes are not in order")
+    columns = sum(widths)
     for op, args, k in zip(code.ops, code.args, code.ks):
         if op == "input":
-            _need(k < len(columns), f"there is no column {k}")
+            _need(k < columns, f"there is no column {k}")
         elif op == "parameter":
             _need(k < numbers, f"there is no parameter {k}")
         elif op == "pick":

@@ -448,7 +448,8 @@ class Program:
             epoch the samples stay as they stand.
         reduction: a step's loss is the 'mean' of its samples', or their 'sum'.
         progress: called every so many milliseconds (`every`) with a pygrad.programs.minimise.Progress: epoch, epochs,
-            loss, seconds. The parameters are up to date then. What it raises ends the training.
+            loss, seconds. The parameters are up to date then; what it assigns to them is lost. What it raises ends the
+            training.
         threads: as many at most; None: as for the other methods.
 
         The data of the parameters are written at the end; also after Ctrl-C, which is heard within a tenth of a second
