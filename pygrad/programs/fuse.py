@@ -30,16 +30,14 @@ def fuse(order: list[Bundle], outputs: Iterable[int]) -> list[Bundle]:
             g, _, z = bundle.operands
             bundle.operands = [g, z, z]
     producer = {bundle.members[0]: at for at, bundle in enumerate(order) if bundle.kind == "dense"}
-    if not producer:
+    within = [at for at, bundle in enumerate(order) if bundle.op in WITHIN and _follows(bundle, order, producer)]
+    if not within:
         return order
     readers = _readers(order, outputs)
     fused: list[Bundle | None] = list(order)
-    for at, bundle in enumerate(order):
-        if bundle.kind != "map" or bundle.op not in WITHIN:
-            continue
-        before = producer.get(bundle.operands[0][0])
-        if before is None:
-            continue
+    for at in within:
+        bundle = order[at]
+        before = producer[bundle.operands[0][0]]
         dense = fused[before]
         if dense is None or dense.k is not None or tuple(dense.members) != tuple(bundle.operands[0]):
             continue
@@ -53,6 +51,15 @@ def fuse(order: list[Bundle], outputs: Iterable[int]) -> list[Bundle]:
             whole.operands = [*dense.operands, bundle.operands[2]]
             fused[at] = whole
     return [bundle for bundle in fused if bundle is not None]
+
+
+def _follows(bundle: Bundle, order: list[Bundle], producer: dict[int | None, int]) -> bool:
+    """Whether it may be within a dense bundle: it is on all of the values of one."""
+    if bundle.kind != "map":
+        return False
+    run = bundle.operands[0]
+    before = producer.get(run[0])
+    return before is not None and tuple(order[before].members) == run
 
 
 def _readers(order: list[Bundle], outputs: Iterable[int]) -> Counter[int]:

@@ -62,16 +62,17 @@ class _Arranged:
         self.copies: dict[Run, Bundle] = {}
         self.body: list[Bundle] = []
         self.operands: list[list[Place]] = []
-        places, shared = self.places, self.shared
+        places, single, run_of = self.places, self.single, self.run
+        add, add_operands = self.body.append, self.operands.append
         for bundle in order:
             where: list[Place] = []
             for number, run in enumerate(bundle.operands):
-                if len(run) == 1 and not shared[run[0]]:
-                    where.append(self.single(run[0]))
+                if len(run) == 1:
+                    where.append(places[run[0]] or single(run[0]))
                 else:
-                    where.append(self.run(run, number == 0 and bundle.kind in REVERSIBLE))
-            self.body.append(bundle)
-            self.operands.append(where)
+                    where.append(run_of(run, number == 0 and bundle.kind in REVERSIBLE))
+            add(bundle)
+            add_operands(where)
             for position, i in enumerate(bundle.members):
                 if i is not None:
                     places[i] = Place(bundle, position, False)
@@ -82,10 +83,10 @@ class _Arranged:
         return Place(self.fills[run], 0, False)
 
     def single(self, x: int) -> Place:
-        if self.shared[x]:
-            return self.fill((x,))
         place = self.places[x]
-        assert place is not None
+        if place is None:
+            assert self.shared[x]
+            place = self.places[x] = self.fill((x,))
         return place
 
     def run(self, run: Run, reversible: bool) -> Place:
@@ -113,24 +114,26 @@ class _Arranged:
 def _give_slots(layout: Layout) -> None:
     """Fills keep theirs. Loads, which come first, are all loaded before anything runs."""
     body = layout.body
-    for now, where in enumerate(layout.operands):
+    operands = layout.operands
+    for now, where in enumerate(operands):
         for bundle, _, _ in where:
             bundle.end = now
     for bundle, _, _ in (*layout.outputs, *(Place(fill, 0, False) for fill in layout.prologue)):
         bundle.end = len(body)
     free = _Free()
+    take, give = free.take, free.give
     for bundle in layout.prologue:
-        bundle.slot = free.take(len(bundle.members))
+        bundle.slot = take(len(bundle.members))
     for now, bundle in enumerate(body):
         count = len(bundle.members)
         if count:
-            bundle.slot = free.take(count)
-        for used, _, _ in layout.operands[now]:
+            bundle.slot = take(count)
+        for used, _, _ in operands[now]:
             if used.end == now:
-                free.give(used.slot, len(used.members))
+                give(used.slot, len(used.members))
                 used.end = -1  # given back
         if count and bundle.end == -1:  # nothing reads it
-            free.give(bundle.slot, count)
+            give(bundle.slot, count)
     layout.slots = free.top
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..code import Code
-from ._flat import flat
+from ..flat import flat
 
 
 def only_users(code: Code) -> list[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..code import Code
-from ._flat import flat, kept
+from ..flat import flat, kept
 
 
 def dead_code(code: Code) -> Code:

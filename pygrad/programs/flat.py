@@ -7,7 +7,7 @@ from itertools import chain, compress, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ..code import Code
+from .code import Code
 
 Integers = NDArray[np.int64]
 
