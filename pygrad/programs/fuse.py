@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import chain
 
 from .bundles import Bundle
 
@@ -64,9 +65,6 @@ def _follows(bundle: Bundle, order: list[Bundle], producer: dict[int | None, int
 
 def _readers(order: list[Bundle], outputs: Iterable[int]) -> Counter[int]:
     """By member of a dense bundle, how many runs of operands it is in; an output is one more."""
-    readers = Counter({x: 0 for bundle in order if bundle.kind == "dense" for x in bundle.members})
-    for run in [*(run for bundle in order for run in bundle.operands), outputs]:
-        for x in run:
-            if x in readers:
-                readers[x] += 1
-    return readers
+    members = {x for bundle in order if bundle.kind == "dense" for x in bundle.members}
+    read = chain.from_iterable(chain.from_iterable(bundle.operands for bundle in order))
+    return Counter(filter(members.__contains__, chain(read, outputs)))

@@ -53,7 +53,8 @@ def lay_out(code: Code, order: list[Bundle], outputs: Iterable[int]) -> Layout:
 
 
 class _Arranged:
-    """Bundles with the fills and copies that bring their operands together."""
+    """Bundles with the fills and copies that bring their operands together. end is then the last place in body where a
+    bundle is read."""
 
     def __init__(self, code: Code, order: list[Bundle]) -> None:
         self.shared = [op in SHARED for op in code.ops]
@@ -71,6 +72,9 @@ class _Arranged:
                     where.append(places[run[0]] or single(run[0]))
                 else:
                     where.append(run_of(run, number == 0 and bundle.kind in REVERSIBLE))
+            now = len(self.body)
+            for used, _, _ in where:
+                used.end = now
             add(bundle)
             add_operands(where)
             for position, i in enumerate(bundle.members):
@@ -106,8 +110,11 @@ class _Arranged:
                 else:
                     return Place(bundle, position, step < 0)
         copy = self.copies[run] = Bundle("copy", "copy", None, [None] * len(run), [(x,) for x in run])
+        where = [self.single(x) for x in run]
+        for used, _, _ in where:
+            used.end = len(self.body)
         self.body.append(copy)
-        self.operands.append([self.single(x) for x in run])
+        self.operands.append(where)
         return Place(copy, 0, False)
 
 
@@ -115,9 +122,6 @@ def _give_slots(layout: Layout) -> None:
     """Fills keep theirs. Loads, which come first, are all loaded before anything runs."""
     body = layout.body
     operands = layout.operands
-    for now, where in enumerate(operands):
-        for bundle, _, _ in where:
-            bundle.end = now
     for bundle, _, _ in (*layout.outputs, *(Place(fill, 0, False) for fill in layout.prologue)):
         bundle.end = len(body)
     free = _Free()
