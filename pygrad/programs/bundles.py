@@ -341,19 +341,22 @@ def _by_need(others: list[Bundle], loads: list[Bundle], joiner: _Joiner) -> list
     for bundle in loads:
         for i in bundle.members:
             there[i] = 1
+    needs = [
+        all_args[bundle.last] if len(bundle.members) == 1 else tuple(chain.from_iterable(bundle.operands))
+        for bundle in others
+    ]
     waiting: dict[int, list[int]] = {}  # by bundle those that need a value of it, and were not looked at any further
     order: list[Bundle] = []
     for number in range(len(others)):
         ready = [number]  # or so it may be
         while ready:
             number = heapq.heappop(ready)
-            bundle = others[number]
-            one = len(bundle.members) == 1
-            for x in all_args[bundle.last] if one else chain.from_iterable(bundle.operands):
+            for x in needs[number]:
                 if not there[x]:
                     waiting.setdefault(owner[x], []).append(number)
                     break
             else:
+                bundle = others[number]
                 order.append(bundle)
                 for i in bundle.members:
                     if i is not None:
