@@ -13,6 +13,7 @@ import pygrad
 from pygrad import nn
 from pygrad._ffi import OP_CODES
 from pygrad.ops import OPS
+from pygrad.programs import whole
 from pygrad.programs.build import build
 from pygrad.programs.bundles import bundles
 from pygrad.programs.code import EFFECTS, Code
@@ -268,3 +269,28 @@ def test_parameters_that_are_not_trained_have_no_gradient():
     }
     _, gradient = compute(code, "gradient", numbers, [1], trained=PARAMETERS)
     assert gradient.tolist() == [9.0, 0.0, 0.0, 0.0, 0.0]
+
+
+def looked_through(monkeypatch, kinds_of_terms: int) -> tuple[int, int]:
+    """For a sum of so many kinds of terms, ten of each, each of a parameter of its own: how many stages its
+    gradient has, and how many instructions are looked through for what depends on a value."""
+    parameters = [[pygrad.Value(0.1 * k) for k in range(10)] for _ in range(kinds_of_terms)]
+
+    def term(kind: int, x: pygrad.Value) -> pygrad.Value:
+        for bit in range(6):
+            x = x.tanh() if kind >> bit & 1 else x.sin()
+        return x
+
+    code = record(lambda: sum(term(kind, x) for kind, xs in enumerate(parameters) for x in xs), []).code
+    seen = []
+    plain = whole.depends
+    monkeypatch.setattr(whole, "depends", lambda code, leaves: seen.append(len(code)) or plain(code, leaves))
+    encoded, _ = build(code, Signature(10 * kinds_of_terms, [], [], {}, [1]), "gradient")
+    monkeypatch.undo()
+    return len(encoded.stages), sum(seen)
+
+
+def test_a_function_in_many_parts_is_not_looked_through_once_for_each(monkeypatch):
+    few, many = looked_through(monkeypatch, 16), looked_through(monkeypatch, 64)
+    assert many[0] > 3 * few[0]
+    assert many[1] < 6 * few[1]

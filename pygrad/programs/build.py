@@ -12,7 +12,9 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from . import per_sample
 from .code import Code
@@ -45,7 +47,9 @@ def build(code: Code, signature: Signature, what: str, *, exact: bool = False) -
     return encoded, passes.done
 
 
-def build_words(code: Code, signature: Signature, what: str, *, exact: bool = False) -> tuple[Any, Any]:
+def build_words(
+    code: Code, signature: Signature, what: str, *, exact: bool = False
+) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
     """The words and constants of the same program. All that it was made from is freed before the collector runs again,
     which would go through it, and no pass keeps its code."""
     with _without_collector():

@@ -215,6 +215,7 @@ class _Joiner:
 
     def closed(self) -> list[Bundle]:
         """The bundles, with members by ascending coordinate, their operands and rows."""
+        self.by_key.clear()
         made: list[Bundle] = []
         all_args = self.args
         single = [(x,) for x in range(len(all_args))].__getitem__  # runs of one
