@@ -13,6 +13,9 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+from numpy.typing import NDArray
+
 from . import per_sample
 from .code import Code
 from .encode import Encoded
@@ -36,8 +39,6 @@ def build(code: Code, signature: Signature, what: str, *, exact: bool = False) -
 
     Raises ValueError for any other `what` than those above.
     """
-    if what not in BUILDERS:
-        raise ValueError(f"what must be one of {', '.join(map(repr, BUILDERS))}, not {what!r}")
     passes = Passes()
     passes.add("recorded", code)
     with _without_collector():
@@ -46,7 +47,21 @@ def build(code: Code, signature: Signature, what: str, *, exact: bool = False) -
     return encoded, passes.done
 
 
+def build_words(
+    code: Code, signature: Signature, what: str, *, exact: bool = False
+) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
+    """The words and constants of the same program. All that it was made from is freed before the collector runs again,
+    which would go through it, and no pass keeps its code."""
+    with _without_collector():
+        encoded = _built(code, signature, what, exact, Passes(kept=False))
+        words, constants = encoded.words, encoded.constants
+        del encoded
+    return words, constants
+
+
 def _built(code: Code, signature: Signature, what: str, exact: bool, passes: Passes) -> Encoded:
+    if what not in BUILDERS:
+        raise ValueError(f"what must be one of {', '.join(map(repr, BUILDERS))}, not {what!r}")
     if not signature.columns and what in ("value", "gradient"):
         return build_whole(add_negated(dead_code(code)), signature, what, exact, passes)
     code = per_sample.numbered_indices(code, signature)

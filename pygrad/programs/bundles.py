@@ -15,12 +15,14 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from .code import SHARED, Code
+from .flat import flat
 
 Run = tuple[int, ...]
 """Values that an instruction needs in neighbouring slots, in this order."""
@@ -50,7 +52,8 @@ class Bundle:
 
 def bundles(code: Code) -> list[Bundle]:
     """The vector instructions of a code, in an order in which they can run; loads first."""
-    return _in_order(code, _Joiner(code).closed())
+    joiner = _Joiner(code)
+    return _in_order(joiner, joiner.closed())
 
 
 class _Joiner:
@@ -58,28 +61,34 @@ class _Joiner:
 
     def __init__(self, code: Code) -> None:
         self.code = code
+        self.ops, self.args, self.ks = code.ops, code.args, code.ks
+        self.shared = [op in SHARED for op in code.ops]
         self.opened: list[Bundle] = []
         self.owner = [-1] * len(code)  # number of the bundle; -1: a shared leaf
+        self.owner_of = self.owner.__getitem__
+        self.last = list(range(len(code)))  # of an instruction: of its bundle, once that is closed
         self.coordinate = [0] * len(code)
         self.by_key: dict[Any, int] = {}
         self.targets: dict[int, set[int]] = {}  # places in G of each bundle of accumulates
         self.met: Counter[Any] = Counter()  # what must not be twice in a bundle
-        ops, all_args = code.ops, code.args
+        ops, all_args, shared = code.ops, code.args, self.shared
         # how often a value is scaled by shared leaves, and what effects of one factor have in common
-        self.scaled = Counter([_scaled(ops, args) for op, args in zip(ops, all_args) if op == "mul"])
+        self.scaled = Counter([_scaled(shared, args) for op, args in zip(ops, all_args) if op == "mul"])
         self.factors = Counter([x for op, args in zip(ops, all_args) if op == "outer" and len(args) == 2 for x in args])
         special = {
             "input": self.input, "dot": self.dot, "mul": self.mul, "outer": self.outer, "accumulate": self.accumulate,
             "dpick": self.dpick, "seed": self.alone, "sum": self.alone, "logsumexp": self.alone, "pick": self.alone,
         }  # fmt: skip
+        elementwise = self.map
         for i, op in enumerate(ops):
-            if op not in SHARED:
-                special.get(op, self.map)(i)
+            if not shared[i]:
+                special.get(op, elementwise)(i)
 
     def begin(self, kind: str, i: int) -> int:
         """A new bundle with its first instruction."""
-        number = self.owner[i] = len(self.opened)
-        self.opened.append(Bundle(kind, self.code.ops[i], self.code.ks[i], [i]))
+        opened = self.opened
+        number = self.owner[i] = len(opened)
+        opened.append(Bundle(kind, self.ops[i], self.ks[i], [i]))
         return number
 
     def join(self, kind: str, key: Any, i: int, coordinate: int = 0) -> None:
@@ -104,7 +113,7 @@ class _Joiner:
         mine = self.opened[number]
         step, coordinate, owner = mine.step, self.coordinate, self.owner
         repeat = 0
-        for j, (before, x) in enumerate(zip(self.code.args[mine.members[-1]], args)):
+        for j, (before, x) in enumerate(zip(self.args[mine.members[-1]], args)):
             if owner[x] < 0:
                 continue
             if x == before:
@@ -121,16 +130,18 @@ class _Joiner:
     # ---- by op ----
 
     def alone(self, i: int) -> None:
-        self.begin("load" if self.code.ops[i] == "seed" else self.code.ops[i], i)
+        self.begin("load" if self.ops[i] == "seed" else self.ops[i], i)
 
     def input(self, i: int) -> None:
-        self.join("load", "input", i, self.code.ks[i])
+        self.join("load", "input", i, self.ks[i])
 
     def map(self, i: int) -> None:
         """An elementwise op."""
-        args = self.code.args[i]
-        owner = self.owner
-        key = (self.code.ops[i], self.code.ks[i], *[owner[x] for x in args])
+        args = self.args[i]
+        k = self.ks[i]
+        if type(k) is float:
+            k = k.hex()  # 0.0 == -0.0, but they are two
+        key = (self.ops[i], k, *map(self.owner_of, args))
         number = self.by_key.get(key)
         if number is not None and self.is_next(number, args):
             self.follow(number, i)
@@ -139,8 +150,8 @@ class _Joiner:
 
     def mul(self, i: int) -> None:
         """Several products of one value and shared leaves are a layer with one input."""
-        args = self.code.args[i]
-        x = _scaled(self.code.ops, args)
+        args = self.args[i]
+        x = _scaled(self.shared, args)
         if x >= 0 and self.scaled[x] > 1:
             self.row(("dense", (x,)), args[0] if args[1] == x else args[1], i)
         else:
@@ -148,7 +159,7 @@ class _Joiner:
 
     def dot(self, i: int) -> None:
         """A row of a layer, if its weights and start are shared."""
-        args = self.code.args[i]
+        args = self.args[i]
         start = len(args) % 2
         shared = len(args) > 1
         for x in (*args[:start], *args[start::2]):
@@ -162,7 +173,7 @@ class _Joiner:
 
     def row(self, key: Any, weight: int, i: int) -> None:
         """Of a layer. Coordinates follow the places of the weights."""
-        place = -1 if self.code.ops[weight] == "constant" else self.code.ks[weight]
+        place = -1 if self.ops[weight] == "constant" else self.ks[weight]
         number = self.by_key.get(key)
         if number is None:
             number = self.by_key[key] = self.begin("dense", i)
@@ -175,7 +186,7 @@ class _Joiner:
 
     def outer(self, i: int) -> None:
         """With all of the same x; of a single x, rather with all of the same g."""
-        args, places = self.code.args[i], self.code.ks[i]
+        args, places = self.args[i], self.ks[i]
         if len(args) == 2 and self.factors[args[0]] > self.factors[args[1]]:
             self.join("row", ("row", args[0], self.times((args[0], places[0]))), i)
         else:
@@ -183,10 +194,10 @@ class _Joiner:
 
     def accumulate(self, i: int) -> None:
         """With those of its neighbours, at other places."""
-        args, place = self.code.args[i], self.code.ks[i]
+        args, place = self.args[i], self.ks[i]
         key = ("accumulate", self.owner[args[0]])
         number = self.by_key.get(key)
-        again = number is not None and args == self.code.args[self.opened[number].members[-1]]
+        again = number is not None and args == self.args[self.opened[number].members[-1]]
         if number is not None and not again and place not in self.targets[number] and self.is_next(number, args):
             self.follow(number, i)
         else:
@@ -196,7 +207,7 @@ class _Joiner:
 
     def dpick(self, i: int) -> None:
         """All classes of one pick."""
-        args, (column, number_of_class) = self.code.args[i], self.code.ks[i]
+        args, (column, number_of_class) = self.args[i], self.ks[i]
         self.join("dpick", ("dpick", args, column, self.times((args, number_of_class, column))), i, number_of_class)
 
     def times(self, what: Any) -> int:
@@ -208,23 +219,26 @@ class _Joiner:
 
     def closed(self) -> list[Bundle]:
         """The bundles, with members by ascending coordinate, their operands and rows."""
+        self.by_key.clear()
         made: list[Bundle] = []
-        all_args = self.code.args
+        all_args = self.args
+        single = [(x,) for x in range(len(all_args))].__getitem__  # runs of one
         for mine in self.opened:
             instructions = mine.members
+            kind = mine.kind
             if len(instructions) == 1:
-                mine.last = instructions[0]
+                mine.last = i = instructions[0]
+                if kind == "map":
+                    mine.operands = list(map(single, all_args[i]))
+                    made.append(mine)
+                    continue
             else:
-                mine.last = max(instructions)
+                self.end(mine, instructions)
                 if mine.step < 0 or mine.op == "input":
                     instructions.sort(key=self.coordinate.__getitem__)
-            kind = mine.kind
             if kind == "map":
-                if len(instructions) == 1:
-                    mine.operands = [(x,) for x in all_args[instructions[0]]]
-                else:
-                    runs = zip(*[all_args[i] for i in instructions])
-                    mine.operands = [run[:1] if mine.repeat >> j & 1 else run for j, run in enumerate(runs)]
+                runs = zip(*[all_args[i] for i in instructions])
+                mine.operands = [run[:1] if mine.repeat >> j & 1 else run for j, run in enumerate(runs)]
             elif kind == "outer":
                 made += self.outer_products(mine)
                 continue
@@ -233,49 +247,55 @@ class _Joiner:
             made.append(mine)
         return made
 
+    def end(self, mine: Bundle, instructions: list[int]) -> None:
+        """Notes which of these instructions of a bundle is the last."""
+        mine.last = max(instructions)
+        for i in instructions:
+            self.last[i] = mine.last
+
     def close_terms(self, mine: Bundle, instructions: list[int]) -> None:
-        mine.operands = [(x,) for x in self.code.args[instructions[0]]]
+        mine.operands = [(x,) for x in self.args[instructions[0]]]
 
     close_sum = close_dot = close_logsumexp = close_terms
 
     def close_pick(self, mine: Bundle, instructions: list[int]) -> None:
-        mine.operands = [self.code.args[instructions[0]]]
+        mine.operands = [self.args[instructions[0]]]
 
     def close_dense(self, mine: Bundle, instructions: list[int]) -> None:
         mine.rows = []
         for i in instructions:
-            args = self.code.args[i]
+            args = self.args[i]
             start = len(args) % 2
-            if self.code.ops[i] == "mul" and self.owner[args[0]] >= 0:
+            if self.ops[i] == "mul" and self.owner[args[0]] >= 0:
                 args = args[::-1]
             mine.rows.append((args[0] if start else None, args[start::2]))
         mine.operands = [args[start + 1 :: 2]]
 
     def close_dpick(self, mine: Bundle, instructions: list[int]) -> None:
         """A slot for every class up to the last."""
-        classes = [self.code.ks[i][1] for i in instructions]
+        classes = [self.ks[i][1] for i in instructions]
         members: list[int | None] = [None] * (1 + max(classes))
         for i, number in zip(instructions, classes):
             members[number] = i
-        mine.k, mine.members, mine.operands = mine.k[0], members, [self.code.args[instructions[0]]]
+        mine.k, mine.members, mine.operands = mine.k[0], members, [self.args[instructions[0]]]
 
     def close_accumulate(self, mine: Bundle, instructions: list[int]) -> None:
-        mine.operands = [tuple([self.code.args[i][0] for i in instructions])]
-        mine.rows = [self.code.ks[i] for i in instructions]
+        mine.operands = [tuple([self.args[i][0] for i in instructions])]
+        mine.rows = [self.ks[i] for i in instructions]
         mine.members = []
 
     def close_row(self, mine: Bundle, instructions: list[int]) -> None:
         """An outer product with one g."""
-        instructions.sort(key=self.code.ks.__getitem__)
-        xs = tuple([self.code.args[i][1] for i in instructions])
-        mine.kind, mine.k, mine.operands = "outer", None, [self.code.args[instructions[0]][:1], xs]
-        mine.rows = [[self.code.ks[i][0] for i in instructions]]
+        instructions.sort(key=self.ks.__getitem__)
+        xs = tuple([self.args[i][1] for i in instructions])
+        mine.kind, mine.k, mine.operands = "outer", None, [self.args[instructions[0]][:1], xs]
+        mine.rows = [[self.ks[i][0] for i in instructions]]
         mine.members = []
 
     def outer_products(self, mine: Bundle) -> list[Bundle]:
         """As one if the places in G are all different and lie in rows and columns: place = row + column; else row by
         row, and a row with a place twice number by number."""
-        ks, all_args = self.code.ks, self.code.args
+        ks, all_args = self.ks, self.args
         instructions = sorted(mine.members, key=ks.__getitem__)
         places = [ks[i] for i in instructions]
         first, xs = places[0], all_args[instructions[0]][1:]
@@ -293,15 +313,14 @@ class _Joiner:
         made = []
         for some, across, rows in groups:
             made.append(Bundle("outer", "outer", None, [], [tuple([all_args[i][0] for i in some]), across], rows))
-            made[-1].last = max(some)
+            self.end(made[-1], some)
         return made
 
 
-def _scaled(ops: list[str], args: tuple[int, ...]) -> int:
+def _scaled(shared: list[bool], args: tuple[int, ...]) -> int:
     """The value in a product of one and a shared leaf; -1 if it is none."""
     x, y = args
-    one, other = ops[x] in SHARED, ops[y] in SHARED
-    return -1 if one == other else y if one else x
+    return -1 if shared[x] == shared[y] else y if shared[x] else x
 
 
 def offsets(places: Sequence[Sequence[int]]) -> tuple[list[int], list[int]] | None:
@@ -318,43 +337,46 @@ def offsets(places: Sequence[Sequence[int]]) -> tuple[list[int], list[int]] | No
 # ---- order ----
 
 
-def _in_order(code: Code, made: list[Bundle]) -> list[Bundle]:
+def _in_order(joiner: _Joiner, made: list[Bundle]) -> list[Bundle]:
     """Each after those it needs, loads first, otherwise in the order of the code."""
     loads = [bundle for bundle in made if bundle.kind == "load"]
-    others = sorted([bundle for bundle in made if bundle.kind != "load"], key=attrgetter("last"))
-    owner = [-1] * len(code)
-    for number, bundle in enumerate(others):
-        for i in bundle.members:
-            if i is not None:
-                owner[i] = number
-    for number, bundle in enumerate(others):
-        for run in bundle.operands:
-            for x in run:
-                if owner[x] >= number:
-                    return loads + _by_need(others, owner)
-    return loads + others
+    others = [bundle for bundle in made if bundle.kind != "load"]
+    others.sort(key=attrgetter("last"))
+    last = np.array(joiner.last)
+    for bundle in loads:
+        last[bundle.members] = -1
+    operands, widths = flat(joiner.code)
+    users = np.repeat(last, widths)
+    return loads + (_by_need(others, loads, joiner) if (last[operands] >= users).any() else others)
 
 
-def _by_need(made: list[Bundle], owner: list[int]) -> list[Bundle]:
+def _by_need(others: list[Bundle], loads: list[Bundle], joiner: _Joiner) -> list[Bundle]:
     """Of those whose operands are there, always the one that ends first in the code."""
-    waiting = [0] * len(made)
-    users: list[list[int]] = [[] for _ in made]
-    for number, bundle in enumerate(made):
-        needed = {owner[x] for run in bundle.operands for x in run}
-        needed.discard(-1)
-        waiting[number] = len(needed)
-        for other in needed:
-            users[other].append(number)
-    ready = [(bundle.last, number) for number, bundle in enumerate(made) if not waiting[number]]
-    heapq.heapify(ready)
-    order = []
-    while ready:
-        _, number = heapq.heappop(ready)
-        order.append(made[number])
-        for other in users[number]:
-            waiting[other] -= 1
-            if not waiting[other]:
-                heapq.heappush(ready, (made[other].last, other))
+    owner, all_args = joiner.owner, joiner.args
+    there = bytearray(joiner.shared)  # which values are
+    for bundle in loads:
+        for i in bundle.members:
+            there[i] = 1
+    needs = [
+        all_args[bundle.last] if len(bundle.members) == 1 else tuple(chain.from_iterable(bundle.operands))
+        for bundle in others
+    ]
+    waiting: dict[int, list[int]] = {}  # by bundle those that need a value of it, and were not looked at any further
+    order: list[Bundle] = []
+    for number in range(len(others)):
+        ready = [number]  # or so it may be
+        while ready:
+            number = heapq.heappop(ready)
+            for x in needs[number]:
+                if not there[x]:
+                    waiting.setdefault(owner[x], []).append(number)
+                    break
+            else:
+                bundle = others[number]
+                order.append(bundle)
+                for i in bundle.members:
+                    if i is not None:
+                        there[i] = 1
+                for other in waiting.pop(owner[bundle.last], ()):
+                    heapq.heappush(ready, other)
     return order
-
-

@@ -8,7 +8,7 @@ sign never reaches a nonzero number. Nothing here looks for anything: the passes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from .code import LEAVES, Code
@@ -22,6 +22,9 @@ class _Product(NamedTuple):
 
     weight: int
     g: int
+
+
+Give = Callable[[int, "int | _Product"], None]
 
 
 def depends(code: Code, leaves: Iterable[int]) -> list[bool]:
@@ -56,13 +59,14 @@ def differentiate(
             parts[value] = [*(parts[value] or ()), seed]
             last = max(last, value)
     places = {i: place for i, place in wanted.items() if place is not None}
+    give = _giver(code, parts, places)
     for i in range(last, -1, -1):
         mine = parts[i]
         if mine is None or code.ops[i] in LEAVES:
             continue
         g = _summed(code, mine)
         parts[i] = None
-        _step(code, i, g, active, parts, places)
+        _step(code, i, g, active, places, give)
     derivatives: dict[int, int | None] = {}
     for i, place in wanted.items():
         own = parts[i]
@@ -77,6 +81,9 @@ def differentiate(
 
 def _summed(code: Code, parts: list[int | _Product]) -> int:
     """The contributions added up, left to right."""
+    if len(parts) == 1:
+        only = parts[0]
+        return code.add("mul", (only.weight, only.g)) if isinstance(only, _Product) else only
     total: int | None = None
     i, n = 0, len(parts)
     while i < n:
@@ -104,19 +111,12 @@ def _summed(code: Code, parts: list[int | _Product]) -> int:
     return total
 
 
-def _step(
-    code: Code,
-    i: int,
-    g: int,
-    active: list[bool],
-    parts: list[list[int | _Product] | None],
-    places: Mapping[int, int],
-) -> None:
-    """What instruction i adds to the derivatives of its operands."""
+def _giver(code: Code, parts: list[list[int | _Product] | None], places: Mapping[int, int]) -> Give:
+    """What adds a contribution to a value's derivative: to G at once, if it has a place there."""
 
     def give(x: int, part: int | _Product) -> None:
-        place = places.get(x)
-        if place is not None:
+        if x in places:
+            place = places[x]
             if isinstance(part, _Product):
                 effect = code.add("outer", (part.g, part.weight), (place,))
             else:
@@ -127,6 +127,11 @@ def _step(
         else:
             mine.append(part)
 
+    return give
+
+
+def _step(code: Code, i: int, g: int, active: list[bool], places: Mapping[int, int], give: Give) -> None:
+    """What instruction i adds to the derivatives of its operands."""
     op, args, k = code.ops[i], code.args[i], code.ks[i]
     if op == "dot":
         start = len(args) % 2
@@ -160,7 +165,7 @@ def _step(
                 give(x, derivative(code, op, number, g, args, i, k))
 
 
-def _give_dot(code: Code, g: int, weights: Any, xs: Any, places: Mapping[int, int], active: Any, give: Any) -> None:
+def _give_dot(code: Code, g: int, weights: Any, xs: Any, places: Mapping[int, int], active: Any, give: Give) -> None:
     """To the weights of a dot product: one effect for all that are in G."""
     inside = [(x, places[w]) for w, x in zip(weights, xs) if w in places]
     if inside:

@@ -6,8 +6,10 @@ Decides nothing: bundles.py chose the instructions, slots.py their slots.
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,8 @@ OTHER = {
     "accumulate": 10, "dense_down": 11,
 }  # fmt: skip
 VALUE, DX, DY, REST = 0, 1 << 8, 2 << 8, 3 << 8
+_NONE = (0, 0, 0, 0)
+"""Slots of operands that there are none of."""
 
 
 @dataclass
@@ -78,7 +82,7 @@ class Encoded:
 def encode(shape: Shape, stages: Sequence[Stage]) -> Encoded:
     """The program that runs the stages in order."""
     constants = _Constants(shape.parameters, shape.computed)
-    chunks: list[list[int]] = []
+    chunks: list[Sequence[int]] = []
     rows: list[float] = []
     layouts = []
     for stage in stages:
@@ -116,9 +120,9 @@ class _StageWriter:
 
     def __init__(self, stage: Stage, parameters: int, constants: _Constants) -> None:
         self.code, self.parameters, self.constants = stage.code, parameters, constants
-        self.pool: list[int] = []
+        self.pool = array("I")
         self.rows: list[float] = []
-        self.instructions: list[int] = []
+        self.instructions = array("I")
         values = [i for i in stage.code.outputs if stage.code.ops[i] not in EFFECTS]
         self.layout = layout = lay_out(stage.code, fuse(bundles(stage.code), values), values)
         inputs: list[int] = []
@@ -134,11 +138,11 @@ class _StageWriter:
             else:
                 write[bundle.kind](bundle, operands)
         outputs = self.stores(stage, [place.slot for place in layout.outputs])
-        self.words = [
+        counts = (
             stage.lanes, layout.slots, len(inputs) // 6, prologue, len(self.instructions) // 8 - prologue,
             len(outputs) // 6, len(self.pool), len(self.rows), 0,
-            *inputs, *self.instructions, *outputs, *self.pool,
-        ]  # fmt: skip
+        )  # fmt: skip
+        self.words = array("I", [*counts, *inputs]) + self.instructions + array("I", outputs) + self.pool
 
     def place(self, x: int) -> int:
         """Where a shared leaf stands in V."""
@@ -147,13 +151,13 @@ class _StageWriter:
 
     def pooled(self, numbers: Any) -> int:
         at = len(self.pool)
-        self.pool += numbers
+        self.pool.extend(numbers)
         return at
 
     def emit(
         self, op: int, z: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0, width: int = 1, at: int = 0
     ) -> None:
-        self.instructions += (op, z, a, b, c, d, width, at)
+        self.instructions.extend((op, z, a, b, c, d, width, at))
 
     # ---- moves ----
 
@@ -211,16 +215,14 @@ class _StageWriter:
                 begin = end
 
     def map(self, bundle: Bundle, operands: list[Place]) -> None:
-        slots = [place.slot for place in operands]
+        slots = [first.slot + position for first, position, _ in operands]
         k = 0 if bundle.k is None else self.constants.place(bundle.k)
-        form, _, name = bundle.op.rpartition(":")
-        code = OP_CODES[name] | (DX if form == "d0" else DY if form else VALUE)
-        repeat = bundle.repeat
-        if form and len(slots) == 3:  # g, x, z
+        code, repeat = _code_of(bundle.op), bundle.repeat
+        if len(slots) == 3 and code >= DX:  # g, x, z
             slots.insert(2, 0)
             repeat = repeat & 3 | (repeat & 4) << 1
-        a, b, c, d = slots + [0] * (4 - len(slots))
-        self.emit(code | repeat << 16, bundle.slot, a, b, c, d, len(bundle.members), k)
+        slots += _NONE[len(slots) :]
+        self.instructions.extend((code | repeat << 16, bundle.slot, *slots, len(bundle.members), k))
 
     def terms(self, bundle: Bundle, operands: list[Place]) -> None:
         """A sum, or logsumexp."""
@@ -269,3 +271,10 @@ class _StageWriter:
     def accumulate(self, bundle: Bundle, operands: list[Place]) -> None:
         at = self.pooled(bundle.rows)
         self.emit(REST | OTHER["accumulate"], 0, operands[0].slot, width=len(bundle.rows), at=at)
+
+
+@cache
+def _code_of(op: str) -> int:
+    """The op's code and form."""
+    form, _, name = op.rpartition(":")
+    return int(OP_CODES[name]) | (DX if form == "d0" else DY if form else VALUE)

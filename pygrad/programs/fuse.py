@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import chain
 
 from .bundles import Bundle, offsets
 
@@ -33,16 +34,14 @@ def fuse(order: list[Bundle], outputs: Iterable[int]) -> list[Bundle]:
             bundle.repeat = bundle.repeat & 1 | (bundle.repeat >> 2) * 6  # of both as of the last
     order = _with_columns_of_ones(order)
     producer = {bundle.members[0]: at for at, bundle in enumerate(order) if bundle.kind == "dense"}
-    if not producer:
+    within = [at for at, bundle in enumerate(order) if bundle.op in WITHIN and _follows(bundle, order, producer)]
+    if not within:
         return order
     readers = _readers(order, outputs)
     fused: list[Bundle | None] = list(order)
-    for at, bundle in enumerate(order):
-        if bundle.kind != "map" or bundle.op not in WITHIN or bundle.repeat:  # a row has one sum, and one value
-            continue
-        before = producer.get(bundle.operands[0][0])
-        if before is None:
-            continue
+    for at in within:
+        bundle = order[at]
+        before = producer[bundle.operands[0][0]]
         dense = fused[before]
         if dense is None or dense.k is not None or tuple(dense.members) != tuple(bundle.operands[0]):
             continue
@@ -60,18 +59,17 @@ def fuse(order: list[Bundle], outputs: Iterable[int]) -> list[Bundle]:
 
 def _with_columns_of_ones(order: list[Bundle]) -> list[Bundle]:
     """Outer products with the sums of the same g, where nothing in between adds to G."""
-    kept: list[Bundle] = []
-    before = -1  # place in kept of the last that adds to G
-    for bundle in order:
-        if bundle.kind in ("outer", "accumulate"):
-            whole = _together(kept[before], bundle) if before >= 0 else None
-            if whole is not None:
-                del kept[before]
-            before = len(kept)
-            kept.append(bundle if whole is None else whole)
-        else:
-            kept.append(bundle)
-    return kept
+    kept: list[Bundle | None] = list(order)
+    before = -1  # place of the last that adds to G
+    for at, bundle in enumerate(order):
+        if bundle.kind not in ("outer", "accumulate"):
+            continue
+        one = kept[before] if before >= 0 else None
+        whole = None if one is None else _together(one, bundle)
+        if whole is not None:
+            kept[before], kept[at] = None, whole
+        before = at
+    return [bundle for bundle in kept if bundle is not None]
 
 
 def _together(one: Bundle, other: Bundle) -> Bundle | None:
@@ -85,11 +83,17 @@ def _together(one: Bundle, other: Bundle) -> Bundle | None:
     return Bundle("outer", outer.op, "accumulate", [], outer.operands, rows)
 
 
+def _follows(bundle: Bundle, order: list[Bundle], producer: dict[int | None, int]) -> bool:
+    """Whether it may be within a dense bundle: it is on all of the values of one."""
+    if bundle.kind != "map" or bundle.repeat:  # a row has one sum, and one value
+        return False
+    run = bundle.operands[0]
+    before = producer.get(run[0])
+    return before is not None and tuple(order[before].members) == run
+
+
 def _readers(order: list[Bundle], outputs: Iterable[int]) -> Counter[int]:
     """By member of a dense bundle, how many runs of operands it is in; an output is one more."""
-    readers = Counter({x: 0 for bundle in order if bundle.kind == "dense" for x in bundle.members})
-    for run in [*(run for bundle in order for run in bundle.operands), outputs]:
-        for x in run:
-            if x in readers:
-                readers[x] += 1
-    return readers
+    members = {x for bundle in order if bundle.kind == "dense" for x in bundle.members}
+    read = chain.from_iterable(chain.from_iterable(bundle.operands for bundle in order))
+    return Counter(filter(members.__contains__, chain(read, outputs)))

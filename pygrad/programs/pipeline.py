@@ -52,14 +52,18 @@ class Pass(NamedTuple):
 
 
 class Passes:
-    """The passes of a program in order; the time since the last one is each one's."""
+    """The passes of a program in order; the time since the last one is each one's. kept: whether anybody asks for them:
+    their codes are many times the program."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: bool = True) -> None:
         self.done: list[Pass] = []
+        self._kept = kept
         self._since = perf_counter()
 
     def add(self, name: str, code: Code) -> None:
         """Notes a pass that has just been done."""
+        if not self._kept:
+            return
         now = perf_counter()
         self.done.append(Pass(name, code, now - self._since))
         self._since = now

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import arguments
 from .arguments import Layout, Shape
-from .build import build
+from .build import build, build_words
 from .code import Code
 from .listing import counted
 from .minimise import Minimisation, Progress, check_positions, minimise
@@ -153,8 +153,8 @@ class Program:
         return found
 
     def _made(self, code: Code, signature: Signature, question: str) -> Machine:
-        encoded, _ = build(code, signature, question, exact=self.exact)
-        return Machine(encoded.words, encoded.constants, exact=self.exact, threads=self.threads)
+        words, constants = build_words(code, signature, question, exact=self.exact)
+        return Machine(words, constants, exact=self.exact, threads=self.threads)
 
     def trainer(self) -> Machine:
         """The machine whose gradient a training follows: what is shared, and does not move, is constant in it."""

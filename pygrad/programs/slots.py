@@ -53,7 +53,8 @@ def lay_out(code: Code, order: list[Bundle], outputs: Iterable[int]) -> Layout:
 
 
 class _Arranged:
-    """Bundles with the fills and copies that bring their operands together."""
+    """Bundles with the fills and copies that bring their operands together. end is then the last place in body where a
+    bundle is read."""
 
     def __init__(self, code: Code, order: list[Bundle]) -> None:
         self.shared = [op in SHARED for op in code.ops]
@@ -63,16 +64,20 @@ class _Arranged:
         self.copies: dict[Run, Bundle] = {}
         self.body: list[Bundle] = []
         self.operands: list[list[Place]] = []
-        places, shared = self.places, self.shared
+        places, single, run_of = self.places, self.single, self.run
+        add, add_operands = self.body.append, self.operands.append
         for bundle in order:
             where: list[Place] = []
             for number, run in enumerate(bundle.operands):
-                if len(run) == 1 and not shared[run[0]]:
-                    where.append(self.single(run[0]))
+                if len(run) == 1:
+                    where.append(places[run[0]] or single(run[0]))
                 else:
-                    where.append(self.run(run, number == 0 and bundle.kind in REVERSIBLE))
-            self.body.append(bundle)
-            self.operands.append(where)
+                    where.append(run_of(run, number == 0 and bundle.kind in REVERSIBLE))
+            now = len(self.body)
+            for used, _, _ in where:
+                used.end = now
+            add(bundle)
+            add_operands(where)
             for position, i in enumerate(bundle.members):
                 if i is not None:
                     places[i] = Place(bundle, position, False)
@@ -96,10 +101,10 @@ class _Arranged:
         return Place(self.fills[run], 0, False)
 
     def single(self, x: int) -> Place:
-        if self.shared[x]:
-            return self.fill((x,))
         place = self.places[x]
-        assert place is not None
+        if place is None:
+            assert self.shared[x]
+            place = self.places[x] = self.fill((x,))
         return place
 
     def run(self, run: Run, reversible: bool) -> Place:
@@ -119,32 +124,34 @@ class _Arranged:
                 else:
                     return Place(bundle, position, step < 0)
         copy = self.copies[run] = Bundle("copy", "copy", None, [None] * len(run), [(x,) for x in run])
+        where = [self.single(x) for x in run]
+        for used, _, _ in where:
+            used.end = len(self.body)
         self.body.append(copy)
-        self.operands.append([self.single(x) for x in run])
+        self.operands.append(where)
         return Place(copy, 0, False)
 
 
 def _give_slots(layout: Layout) -> None:
     """Fills keep theirs. Loads, which come first, are all loaded before anything runs."""
     body = layout.body
-    for now, where in enumerate(layout.operands):
-        for bundle, _, _ in where:
-            bundle.end = now
+    operands = layout.operands
     for bundle, _, _ in (*layout.outputs, *(Place(fill, 0, False) for fill in layout.prologue)):
         bundle.end = len(body)
     free = _Free()
+    take, give = free.take, free.give
     for bundle in layout.prologue:
-        bundle.slot = free.take(len(bundle.members))
+        bundle.slot = take(len(bundle.members))
     for now, bundle in enumerate(body):
         count = len(bundle.members)
         if count:
-            bundle.slot = free.take(count)
-        for used, _, _ in layout.operands[now]:
+            bundle.slot = take(count)
+        for used, _, _ in operands[now]:
             if used.end == now:
-                free.give(used.slot, len(used.members))
+                give(used.slot, len(used.members))
                 used.end = -1  # given back
         if count and bundle.end == -1:  # nothing reads it
-            free.give(bundle.slot, count)
+            give(bundle.slot, count)
     layout.slots = free.top
 
 

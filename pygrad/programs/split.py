@@ -40,31 +40,35 @@ def split_shared(code: Code, first: int = 0) -> Split:
 
     Leaves are not moved: each part has those it uses. An output that all samples share is read in the samples' part.
     """
+    ops, ks = code.ops, code.ks
     uniform = uniform_values(code)
     shared, samples = Code(), Code()
     inside: dict[int, int] = {}  # number in shared
-    outside: dict[int, int] = {}  # number in samples
+    outside = [-1] * len(code)  # number in samples
 
     def in_shared(i: int) -> int:
         if i not in inside:
-            inside[i] = shared.add(code.ops[i], (), code.ks[i])
+            inside[i] = shared.add(ops[i], (), ks[i])
         return inside[i]
 
     def in_samples(i: int) -> int:
-        if i not in outside:
-            if code.ops[i] in LEAVES:
-                outside[i] = samples.add(code.ops[i], (), code.ks[i])
+        if outside[i] < 0:
+            if ops[i] in LEAVES:
+                outside[i] = samples.add(ops[i], (), ks[i])
             else:  # computed in shared
                 shared.outputs.append(inside[i])
                 outside[i] = samples.add("shared", (), first + len(shared.outputs) - 1)
         return outside[i]
 
-    for i, (op, args) in enumerate(zip(code.ops, code.args)):
-        if op in LEAVES:
+    for i, args in enumerate(code.args):
+        if ops[i] in LEAVES:
             continue
         if uniform[i]:
-            inside[i] = shared.add(op, tuple([in_shared(x) for x in args]), code.ks[i])
-        else:
-            outside[i] = samples.add(op, tuple([in_samples(x) for x in args]), code.ks[i])
+            inside[i] = shared.add(ops[i], tuple([in_shared(x) for x in args]), ks[i])
+            continue
+        for x in args:
+            if outside[x] < 0:
+                in_samples(x)
+        outside[i] = samples.add(ops[i], tuple([outside[x] for x in args]), ks[i])
     samples.outputs = [in_samples(i) for i in code.outputs]
     return Split(shared, samples)

@@ -117,11 +117,14 @@ def _with_gradient(plan: _Plan, signature: Signature, passes: Passes) -> list[St
     )
     final = tidied(final)
     used_by_parts = _used_by_parts(plan, signature)
+    effects = _effects_by_place(final)
+    later = depends(final, [i for i, op in enumerate(final.ops) if op == "shared"])
     stages: list[Stage] = []
     backwards: list[int] = []
+    dropped: set[int] = set()
     for number, part in enumerate(plan.parts):
         places = {base + lane for base in plan.base[number] for lane in range(part.lanes)}
-        early = None if used_by_parts & places else _known_before(final, places)
+        early = None if used_by_parts & places else _known_before(final, places, effects, later)
         if early is None:
             stages.append(_forward(plan, number))
             backwards.append(number)
@@ -129,11 +132,12 @@ def _with_gradient(plan: _Plan, signature: Signature, passes: Passes) -> list[St
         seeds = _seeds(plan, number, early, final)
         if seeds is None:  # they differ from lane to lane: through G
             stages.append(Stage("gradient of the last part", _only(final, early), 1))
-        dropped = set(early)
-        final.outputs = [i for i in final.outputs if i not in dropped]
+        dropped.update(early)
         stages.append(_both(plan, number, signature, seeds, forward=True))
         passes.add(f"part {number + 1}, differentiated", stages[-1].code)
-    final = tidied(final)
+    if dropped:
+        final.outputs = [i for i in final.outputs if i not in dropped]
+        final = tidied(final)
     passes.add("the last part, differentiated", final)
     stages.append(_last(final, [1]))
     for number in reversed(backwards):
@@ -153,17 +157,24 @@ def _used_by_parts(plan: _Plan, signature: Signature) -> set[int]:
     return used
 
 
-def _known_before(final: Code, places: set[int]) -> list[int] | None:
-    """The effects on these places in G, if all are known before any part has run."""
-    later = depends(final, [i for i, op in enumerate(final.ops) if op == "shared"])
-    found = []
+def _effects_by_place(final: Code) -> dict[int, list[int]]:
+    """By place in G the effects on it."""
+    effects: dict[int, list[int]] = {}
     for i in final.outputs:
         op, k = final.ops[i], final.ks[i]
-        aimed = (k in places) if op == "accumulate" else op == "outer" and not places.isdisjoint(k)
-        if aimed:
-            if later[i] or (op == "outer" and not places.issuperset(k)):
-                return None
-            found.append(i)
+        for place in (k,) if op == "accumulate" else k if op == "outer" else ():
+            effects.setdefault(place, []).append(i)
+    return effects
+
+
+def _known_before(
+    final: Code, places: set[int], effects: dict[int, list[int]], later: list[bool]
+) -> list[int] | None:
+    """The effects on these places in G, if all are known before any part has run. later: which values are not."""
+    found = sorted({i for place in places for i in effects.get(place, ())})
+    for i in found:
+        if later[i] or (final.ops[i] == "outer" and not places.issuperset(final.ks[i])):
+            return None
     return found
 
 

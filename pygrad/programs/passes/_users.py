@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import chain
-
 import numpy as np
 
 from ..code import Code
+from ..flat import flat
 
 
 def only_users(code: Code) -> list[int]:
@@ -15,8 +14,7 @@ def only_users(code: Code) -> list[int]:
     One entry more than there are values, -1, for lists that have a place for "no value" at their end.
     """
     n = len(code.ops)
-    widths = np.fromiter(map(len, code.args), dtype=np.int64, count=n)
-    operands = np.fromiter(chain.from_iterable(code.args), dtype=np.int64, count=int(widths.sum()))
+    operands, widths = flat(code)
     users = np.full(n + 1, -1, dtype=np.int64)
     users[operands] = np.repeat(np.arange(n), widths)
     users[:n][np.bincount(operands, minlength=n) != 1] = -1

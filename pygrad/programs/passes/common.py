@@ -9,34 +9,36 @@ from __future__ import annotations
 from typing import Any
 
 from ..code import EFFECTS, Code
+from ..flat import kept
 
 _COMMUTATIVE = frozenset({"add", "mul"})
 
 
 def common_subexpressions(code: Code) -> Code:
     """Each value computed once, where it is computed first. Instructions with effects are all kept."""
-    new = Code()
     ops, ks = code.ops, code.ks
-    add_op, add_args, add_k = new.ops.append, new.args.append, new.ks.append
-    number: list[int] = []  # new numbers of the old
-    place, add_number = number.__getitem__, number.append
+    same: dict[int, int] = {}  # the value that is used for a value, where that is another
+    merged = same.keys()
     seen: dict[Any, int] = {}
-    count = 0
-    for i, old in enumerate(code.args):
+    first = seen.setdefault
+    for i, args in enumerate(code.args):
         op, k = ops[i], ks[i]
-        args = tuple(map(place, old))
+        if not merged.isdisjoint(args):
+            args = tuple([same.get(x, x) for x in args])
         if op in _COMMUTATIVE and args[1] < args[0]:
             key: tuple[Any, ...] = (op, args[::-1], k)
+        elif op in EFFECTS:
+            continue
         elif type(k) is float:
             key = (op, args, k.hex())  # 0.0 == -0.0, but they are two
         else:
             key = (op, args, k)
-        found = count if op in EFFECTS else seen.setdefault(key, count)
-        add_number(found)
-        if found == count:
-            add_op(op)
-            add_args(args)
-            add_k(k)
-            count += 1
-    new.outputs = [number[i] for i in code.outputs]
-    return new
+        found = first(key, i)
+        if found != i:
+            same[i] = found
+    if not same:
+        return code.copy()
+    keep = bytearray(b"\1") * len(code)
+    for i in same:
+        keep[i] = 0
+    return kept(code, keep, [same.get(i, i) for i in range(len(code))])

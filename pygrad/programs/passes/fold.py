@@ -11,9 +11,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ... import _ieee
 from ...ops import OPS
 from ..code import EFFECTS, LEAVES, Code
+from ..flat import flat
 from .dead import dead_code
 
 
@@ -79,8 +82,18 @@ def _compute(op: str, xs: list[float], k: Any) -> float:
     return float(value(*xs, k) if row.kind == "constant" else value(*xs))
 
 
+def _constants_meet(code: Code) -> bool:
+    """Whether an instruction has constant operands only."""
+    constant = np.fromiter(map("constant".__eq__, code.ops), np.bool_, len(code))
+    operands, widths = flat(code)
+    others = np.bincount(np.repeat(np.arange(len(code)), widths), ~constant[operands], len(code))
+    return any(code.ops[i] not in LEAVES for i in np.flatnonzero(others == 0).tolist())
+
+
 def fold_constants(code: Code, exact: bool = False) -> Code:
     """Constants in place of what is computed from them, and no dead code. exact: of library functions too."""
+    if not _constants_meet(code):
+        return dead_code(code)
     ops, all_args, ks = list(code.ops), list(code.args), list(code.ks)
     constant = bytearray(len(ops))
     for i, op in enumerate(ops):

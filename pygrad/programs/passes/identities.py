@@ -14,6 +14,7 @@ from ..code import Code
 from .dead import dead_code
 
 _ITS_GRADIENT = frozenset({"d0:add", "d1:add", "d0:sub"})
+_BY_A_CONSTANT = frozenset({"mul", "add", "sub", "div", "pow"})
 
 
 def _operand_given_back(op: str, args: tuple[int, ...], k: Any, code: Code, all_args: list[tuple[int, ...]]) -> int:
@@ -21,6 +22,8 @@ def _operand_given_back(op: str, args: tuple[int, ...], k: Any, code: Code, all_
     ops, ks = code.ops, code.ks
     x, y = args[0], args[-1]
     second = ks[y] if ops[y] == "constant" else None
+    if second is None and op in _BY_A_CONSTANT and ops[x] != "constant":
+        return -1
     if op == "mul":
         if second == 1.0:
             return x
@@ -49,16 +52,15 @@ _OPS = frozenset({"mul", "add", "sub", "div", "pow", "pow_const", "neg", "sum"})
 
 def drop_identities(code: Code) -> Code:
     """Operands in place of what equals them, and no dead code."""
-    same = list(range(len(code)))  # the value that is used for a value
-    place = same.__getitem__
-    all_args: list[tuple[int, ...]] = []
-    add_args = all_args.append
-    ks = code.ks
-    for i, (op, old) in enumerate(zip(code.ops, code.args, strict=True)):
-        args = tuple(map(place, old))
-        add_args(args)
-        if op in _OPS and args:
-            x = _operand_given_back(op, args, ks[i], code, all_args)
+    ops, ks = code.ops, code.ks
+    same: dict[int, int] = {}  # the value that is used for a value, where that is another
+    changed = same.keys()
+    all_args = list(code.args)
+    for i, args in enumerate(code.args):
+        if not changed.isdisjoint(args):
+            args = all_args[i] = tuple([same.get(x, x) for x in args])
+        if ops[i] in _OPS and args:
+            x = _operand_given_back(ops[i], args, ks[i], code, all_args)
             if x >= 0:
                 same[i] = x
-    return dead_code(Code(code.ops, all_args, ks, [same[i] for i in code.outputs]))
+    return dead_code(Code(ops, all_args, ks, [same.get(i, i) for i in code.outputs]))
