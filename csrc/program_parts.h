@@ -12,7 +12,7 @@
 #include "kernels.h"
 #include "program.h"
 #include "pygrad.h"
-#include "threads.h"
+#include "pool.h"
 
 /* Laid over the words of a program. What an instruction has no use for (an operand its op does not have) was set to
  * something harmless by the check. */

@@ -13,9 +13,8 @@
 
 #include <string.h>
 
-/* Operations (see pg_stage's work) that take longer than it takes to start a thread: about 0.2 ms. */
-#define WORTH_A_THREAD 1e6
-#define MOST_THREADS 64
+/* Operations (see pg_stage's work) that take much longer than it takes to wake a thread: about 0.1 ms. */
+#define WORTH_A_THREAD 5e5
 
 /* A run, as its threads see it. */
 typedef struct {
@@ -253,9 +252,7 @@ static void run_task(const run *r, const pg_stage *stage, size_t task, double *g
 }
 
 static void add_partial(const run *r, const double *partial) {
-    double *g = r->space->g.at;
-    const size_t n = g_count(r);
-    for (size_t i = 0; i < n; i++) g[i] += partial[i];
+    r->kernels->add(r->space->g.at, partial, g_count(r));
 }
 
 /* What the threads of a stage have in common; the tasks go to whoever asks next. */
@@ -276,13 +273,8 @@ static void work(void *context) {
 
 static void run_with_threads(const run *r, const pg_stage *stage, int threads) {
     const pg_space *space = r->space;
-    pg_thread others[MOST_THREADS];
     team t = {.r = r, .stage = stage, .copy = (g_count(r) + PG_LANES - 1) / PG_LANES * PG_LANES};
-    int started = 0;
-    /* where no thread can be made, those that are there do the work */
-    while (started < threads - 1 && pg_thread_start(&others[started], work, &t) == 0) started++;
-    work(&t);
-    while (started > 0) pg_thread_join(&others[--started]);
+    pg_together(work, &t, threads - 1);
     if (stage->sinks)
         for (size_t task = 0; task < space->tasks; task++) add_partial(r, space->partials.at + task * t.copy);
 }
@@ -290,7 +282,7 @@ static void run_with_threads(const run *r, const pg_stage *stage, int threads) {
 /* How many threads the stage gets, of so many that are allowed (0: what pays off). */
 static int threads_for(const pg_stage *stage, size_t samples, size_t tasks, int allowed) {
     if (stage->lanes || tasks == 1 || allowed == 1 || allowed < 0) return 1;
-    size_t n = tasks < MOST_THREADS ? tasks : MOST_THREADS;
+    size_t n = tasks < PG_MOST_THREADS ? tasks : PG_MOST_THREADS;
     if (allowed > 0) return (size_t)allowed < n ? allowed : (int)n;
     double worth = stage->work * (double)samples / WORTH_A_THREAD;
     if (worth < 2.0) return 1;

@@ -1,7 +1,6 @@
-/* threads.h: threads that a call starts and joins, and the few atomic operations they need. POSIX threads or Windows.
+/* threads.h: starting and joining a thread, and the few atomic operations that threads need. POSIX threads or Windows.
  *
- * There is no pool: nothing outlives the call, so a fork at any other time finds no thread missing and no lock held.
- * Locks are lock.h's subject.
+ * Locks are lock.h's subject, threads that wait between calls are pool.h's.
  */
 #ifndef PG_THREADS_H
 #define PG_THREADS_H
@@ -72,6 +71,15 @@ static inline int pg_cores(void) {
     return n > 0 && n < 4096 ? (int)n : 1;
 }
 #endif
+
+/* In a loop that waits for another thread: it is not in a hurry. */
+static inline void pg_relax(void) {
+#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
+    __builtin_ia32_pause();
+#elif defined(__GNUC__) && defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
 
 #if defined(_MSC_VER)
 #include <windows.h>

@@ -14,8 +14,8 @@ import cffi
 CSRC = "csrc"  # relative to setup.py, as setuptools wants it
 LIBRARY = [
     "arena.c", "formulas_exact.c", "graph.c", "kernels.c", "kernels_avx2.c", "kernels_avx512.c", "kernels_baseline.c",
-    "layers.c", "listing.c", "optim.c", "program_check.c", "program_formula.c", "program_isa.c", "program_run.c",
-    "program_space.c", "towards.c", "training.c",
+    "layers.c", "listing.c", "optim.c", "pool.c", "program_check.c", "program_formula.c", "program_isa.c",
+    "program_run.c", "program_space.c", "towards.c", "training.c",
 ]  # fmt: skip
 BINDING = [
     "handle.c", "value.c", "value_array.c", "value_attributes.c", "value_listing.c", "value_making.c", "value_nary.c",

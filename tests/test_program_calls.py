@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 
 import numpy as np
@@ -48,6 +49,24 @@ def test_two_threads_at_once(engine):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_of_a_process_with_threads(engine):
+    case = Case(engine, samples=3000)
+    program = compiled(case.f, exact=True, backend=engine._pygrad_backend, threads=4)
+    expected = case.compiled.value_and_grad(case.X, case.y)[1].tolist()
+    for _ in range(3):
+        assert program.value_and_grad(case.X, case.y)[1].tolist() == expected
+        child = os.fork()
+        if child == 0:
+            try:
+                os._exit(0 if program.value_and_grad(case.X, case.y)[1].tolist() == expected else 1)
+            except BaseException:
+                os._exit(2)
+        assert program.value_and_grad(case.X, case.y)[1].tolist() == expected
+        assert os.waitpid(child, 0)[1] == 0
 
 
 def test_backward_in_several_threads_loses_nothing(engine):

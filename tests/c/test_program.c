@@ -4,6 +4,7 @@
  * each other. The fuzz changes words of good programs at random and runs what is still accepted: the sanitizers judge.
  */
 #include "check.h"
+#include "pool.h"
 #include "program.h"
 
 #include <pthread.h>
@@ -455,5 +456,6 @@ int main(void) {
     test_fuzz();
     test_at_once();
     test_training();
+    pg_pool_stop();
     return check_finish();
 }
