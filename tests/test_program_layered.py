@@ -1,5 +1,5 @@
-"""Random functions in layers, as networks are, but irregular: weights that are tied, transposed or used twice, residuals,
-activations that several read. What runs together in vector instructions depends on such things, and no bit may.
+"""Random functions in layers, as networks are, but irregular: weights that are tied, transposed or used twice,
+residuals, activations that several read. What runs together in vector instructions depends on such things, no bit may.
 
 Against the eager engine, sample by sample, to the last bit (but for signs of zeros in gradients).
 """
@@ -27,9 +27,9 @@ class Layered:
         self.inputs = draw.randint(1, 4)
         self.steps: list[Any] = []
         width = self.inputs
-        for _ in range(draw.randint(1, 4)):
-            kind = draw.choice(["dense", "dense", "dense", "activation", "shared", "twice", "residual", "scaled"])
-            outs = draw.randint(1, 6) if kind == "dense" else width
+        for number in range(draw.randint(2, 7)):
+            kind = "dense" if number % 2 else draw.choice(["activation", "sum", "again", "one", "residual", "scaled"])
+            outs = draw.randint(1, 6) if kind == "dense" else 1 if kind == "sum" else width
             self.steps.append((kind, draw.choice(ACTIVATIONS), self.weights(width, outs), draw.random() < 0.7))
             width = outs
 
@@ -52,9 +52,11 @@ class Layered:
                 values = [Value.dot(row, values, bias) if biased else Value.dot(row, values) for row, bias in rows]
             elif kind == "activation":
                 values = [getattr(v, name)() for v in values]
-            elif kind == "shared":  # one gradient for two derivatives
-                values = [getattr(v, name)() + getattr(u, name)() for v, u in zip(values, reversed(values))]
-            elif kind == "twice":  # one activation that all read
+            elif kind == "sum":  # one gradient for all derivatives
+                values = [sum((getattr(v, name)() for v in values[1:]), getattr(values[0], name)())]
+            elif kind == "again":  # one value for all derivatives
+                values = [getattr(values[0], name)() for _ in values]
+            elif kind == "one":  # one activation that all read
                 one = getattr(values[0], name)()
                 values = [one * row[0] + bias for row, bias in rows]
             elif kind == "residual":
