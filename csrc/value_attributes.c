@@ -132,6 +132,7 @@ static PyMethodDef own_step_def = {"_backward", own_step, METH_NOARGS,
 
 static PyObject *get_backward(PyObject *object, void *unused) {
     (void)unused;
+    if (refused(Py_None, "_backward")) return NULL;
     const traced *held = traced_of((handle *)object);
     if (held && held->hook) {
         Py_INCREF(held->hook);

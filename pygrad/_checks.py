@@ -128,15 +128,22 @@ def as_children(children: Iterable[Any], value_type: Any) -> tuple[Any, ...]:
     return given
 
 
-def size(n: Any, what: str) -> int:
-    """n as a count. Raises TypeError if it is no integer, ValueError if it is negative."""
+def size(n: Any, what: str, least: int = 0, instead: str = "") -> int:
+    """n as a count. Raises TypeError if it is no integer, ValueError below `least`; instead: what else may be."""
     try:
         count = operator.index(n)
     except TypeError:
         raise TypeError(f"{what} must be an integer, not {_type_name(n)}") from None
-    if count < 0:
-        raise ValueError(f"{what} must be at least 0, not {count}")
+    if count < least:
+        raise ValueError(f"{what} must be at least {least}{instead}, not {count}")
     return count
+
+
+def batch(batch_size: Any, samples: int) -> int:
+    """How many samples a batch has; None: all. Raises TypeError or ValueError unless it is a positive integer."""
+    if batch_size is None:
+        return samples
+    return min(size(batch_size, "batch_size", 1, ", or None for all samples"), samples)
 
 
 def fraction(x: Any, what: str) -> float:

@@ -583,6 +583,8 @@ class Value(Surface, Updates):
     @property
     def _backward(self) -> Callable[[], object]:
         """Runs this node's derivative step. Assign a function of no arguments for a user-defined op."""
+        if _tracing.active:
+            _tracing.looked(None, "_backward")
         hook = _hook_of(self)
         return self._own_step if hook is None else hook
 

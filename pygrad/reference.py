@@ -365,6 +365,8 @@ class Value(Surface, Updates):
     @property
     def _backward(self) -> Callable[[], object]:
         """Runs this node's derivative step. Assign a function of no arguments for a user-defined op."""
+        if _tracing.active:
+            _tracing.looked(None, "_backward")
         return self._own_step if self._hook is None else self._hook
 
     @_backward.setter

@@ -338,9 +338,7 @@ def fit(
         raise ValueError(f"{type(model).__name__} has no parameters to train")
     parts = parted(validation, len(X), seed)
     samples = len(X) if parts is None else len(parts[0])
-    size = samples if batch_size is None else min(_checks.size(batch_size, "batch_size"), samples)
-    if size < 1:
-        raise ValueError(f"batch_size must be at least 1, or None for all samples, not {batch_size!r}")
+    size = _checks.batch(batch_size, samples)
     earlier = history.path if len(history) or history.partial is not None else None
     binding = history.partial is not None and compile is not False  # for a program; other paths always are
     if path == "auto" and earlier is not None and (earlier != "program" or binding):

@@ -57,6 +57,7 @@ LOOKS: dict[str, Callable[[Any], Any]] = {
     "setting .data": lambda v: setattr(v, "data", 1.0),
     "setting .grad": lambda v: setattr(v, "grad", 1.0),
     "backward()": lambda v: v.backward(),
+    "_backward": lambda v: v._backward(),
     "a derivative": lambda v: type(v)._gradients(v, 1.0, (v,)),
     "setting _backward": lambda v: setattr(v, "_backward", lambda: None),
     "many parameters at once": lambda v: type(v)._zero_grads(type(v)._ids([v])),

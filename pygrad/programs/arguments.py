@@ -195,7 +195,4 @@ def thread_count(threads: Any) -> int:
     positive integer."""
     if threads is None:
         return 0
-    count = size(threads, "threads")
-    if count == 0:
-        raise ValueError("threads must be at least 1, or None for as many as pay off, not 0")
-    return min(count, _INT)
+    return min(size(threads, "threads", 1, ", or None for as many as pay off"), _INT)

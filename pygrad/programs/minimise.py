@@ -241,9 +241,7 @@ def minimise(
     epochs = _checks.size(epochs, "epochs")
     if epochs > MOST_EPOCHS:
         raise ValueError(f"epochs must be at most {MOST_EPOCHS}, for there is a loss of each, not {epochs}")
-    batch = given.samples if batch_size is None else min(_checks.size(batch_size, "batch_size"), given.samples)
-    if batch < 1:
-        raise ValueError(f"batch_size must be at least 1, or None for all samples, not {batch_size!r}")
+    batch = _checks.batch(batch_size, given.samples)
     if progress is not None and not callable(progress):
         raise TypeError(f"progress must be a function, which is given a Progress, not {progress!r}")
     program.check_classes(given)
