@@ -23,6 +23,8 @@ CHECKED = 5
 """So many steps of training are compared."""
 SLICE = 2e-3
 """Seconds that one sample takes at least, so that the clock does not matter."""
+TRAINING = 20e-3
+"""The same of a training, so that what it begins with, parameters set anew and a call of its own, does not matter."""
 
 
 def agrees(x: Any, y: Any) -> str | None:
@@ -62,12 +64,15 @@ def wrong(runner: Runner, judge: Runner) -> str | None:
     return None
 
 
-def _timed(what: str, run: Callable[[int], Any], reset: Callable[[], None], seconds: float) -> dict[str, float]:
-    """Seconds of one of the many that run(n) does: the median and the least of the samples that fit in."""
+def _timed(
+    what: str, run: Callable[[int], Any], reset: Callable[[], None], seconds: float, least: float = SLICE
+) -> dict[str, float]:
+    """Seconds of one of the many that run(n) does: the median and the least of samples of at least so many seconds
+    each."""
     now = time.perf_counter
     count, spent = 1, 0.0
-    while spent < SLICE and count < 10_000:
-        count = count if not spent else min(10_000, max(count + 1, int(1.2 * count * SLICE / spent)))
+    while spent < least and count < 10_000:
+        count = count if not spent else min(10_000, max(count + 1, int(1.2 * count * least / spent)))
         reset()
         run(count)  # a loop whose length is new may be compiled
         reset()
@@ -95,11 +100,11 @@ def timings(runner: Runner, seconds: float, training: bool = True) -> dict[str, 
 
         return run
 
-    out = _timed("call", repeat(runner.gradient), reset, seconds)
+    out = _timed("call", repeat(runner.gradient), lambda: None, seconds)
     if runner.step is not None and training:
-        out |= _timed("step", repeat(runner.step), reset, seconds)
+        out |= _timed("step", repeat(runner.step), reset, seconds, TRAINING)
     if runner.loop is not None and training:
-        out |= _timed("loop", runner.loop, reset, seconds)
+        out |= _timed("loop", runner.loop, reset, seconds, TRAINING)
     return out
 
 
