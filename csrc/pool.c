@@ -16,7 +16,7 @@ static void together_for_once(pg_thread_run *run, void *context, int others) {
     while (started > 0) pg_thread_join(&threads[--started]);
 }
 
-#ifdef _WIN32
+#if defined(_WIN32) || !defined(__GNUC__)
 
 void pg_together(pg_thread_run *run, void *context, int others) {
     together_for_once(run, context, others < PG_MOST_THREADS - 1 ? others : PG_MOST_THREADS - 1);
@@ -38,7 +38,7 @@ typedef struct {
     int asleep;           /* threads that wait for `wake` */
     int stop;
     int count;            /* of threads */
-    int forks;            /* the handlers for forks are in place */
+    int forks;            /* the handlers for forks are in place; without them there are no threads */
     atomic_uint turns;    /* calls so far, and stops; changed with the lock held, looked at without */
     atomic_int working;   /* threads that have begun, and are not done; likewise */
     pg_thread_run *run;   /* what the call runs */
@@ -118,12 +118,15 @@ static void begin_child(void) {
     the.forks = 1;
 }
 
+/* When the library is loaded: a fork that began before would not call them. */
+__attribute__((constructor)) static void watch_forks(void) {
+    the.forks = pthread_atfork(pg_pool_stop, NULL, begin_child) == 0;
+}
+
 /* Of a pool that this call has taken: threads of which there are too few. */
 static void grow(int threads) {
     sigset_t all, before;
-    if (!the.forks && pthread_atfork(pg_pool_stop, NULL, begin_child) != 0) return;
-    the.forks = 1;
-    if (the.count >= threads) return;
+    if (!the.forks || the.count >= threads) return;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     while (the.count < threads && pg_thread_start(&the.threads[the.count], work_in_turn, NULL) == 0) the.count++;
@@ -131,6 +134,7 @@ static void grow(int threads) {
 }
 
 void pg_together(pg_thread_run *run, void *context, int others) {
+    if (others < 0) others = 0;
     if (others > PG_MOST_THREADS - 1) others = PG_MOST_THREADS - 1;
     if (!take()) {
         together_for_once(run, context, others);

@@ -2,7 +2,8 @@
  * process; which thread does what is the caller's affair.
  *
  * A fork finds no thread of it missing and no lock of it held: idle threads end before a fork, and a child begins with an
- * empty pool. Where there are no POSIX threads, every call starts threads of its own, and ends them.
+ * empty pool. Threads keep what they inherit, such as the processors they may use, of the thread that first needed them.
+ * Where there are no POSIX threads, every call starts threads of its own, and ends them.
  */
 #ifndef PG_POOL_H
 #define PG_POOL_H

@@ -298,6 +298,7 @@ static void run_stage(const run *r, const pg_stage *stage, int allowed) {
         return;
     }
     int threads = threads_for(stage, r->call->samples, space->tasks, allowed);
+    if (threads > space->threads) threads = space->threads; /* there are more processors now than when it was planned */
     if (threads > 1) {
         run_with_threads(r, stage, threads);
     } else if (space->tasks == 1 || !stage->sinks) {

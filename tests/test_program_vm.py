@@ -229,6 +229,20 @@ def test_samples_in_another_order_with_seeds_of_their_own(samples: int) -> None:
     check(program, parameters_for(program), samples, **data_for(samples, rows=50), order=order, seeds=seeds)
 
 
+@pytest.mark.parametrize("samples", [1, 7, 100, 1100])
+@pytest.mark.parametrize(("rows", "cols"), [(1, 1), (1, 16), (2, 5), (16, 2), (16, 16), (10, 32), (33, 3)])
+def test_an_outer_product_with_a_column_of_ones(rows: int, cols: int, samples: int) -> None:
+    s = Stage()
+    g, x = s.load(w.ARGUMENT, s.new(rows), rows), s.load(w.ARGUMENT, s.new(cols), cols, source=1)
+    at = s.pooled([r * (cols + 1) for r in range(rows)], range(cols + 1))
+    s.do(w.OUTER, z=0, a=g, b=x, c=cols, d=1, width=rows, at=at)
+    s.store(w.OUTPUT, g)
+    program = assemble(rows * (cols + 1), [s], arguments=[rows, cols], outputs=[1])
+    random = np.random.default_rng(samples)
+    arguments = [random.normal(size=(samples, rows)), random.normal(size=(samples, cols))]
+    check(program, parameters_for(program), samples, arguments=arguments)
+
+
 @pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 100, 9000])
 @pytest.mark.parametrize("last_first", [False, True])
 def test_lanes_of_its_own(n: int, last_first: bool) -> None:
