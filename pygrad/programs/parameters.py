@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _tracing, backends
+from .arguments import NUMBERS
 
 _ADDING = threading.Lock()
 """Gradients are read, added to and written: one thread at a time."""
@@ -26,7 +27,7 @@ def as_vector(x: ArrayLike, count: int, name: str) -> NDArray[np.float64]:
         given = np.asarray(x)
     except ValueError:
         raise ValueError(f"{name}: lists in it differ in length") from None
-    if given.dtype.kind not in "biuf":
+    if given.dtype.kind not in NUMBERS:
         raise TypeError(f"{name} must be an array of real numbers, not one of dtype {given.dtype}")
     if np.ma.is_masked(x):
         raise TypeError(f"{name} has masked entries: fill them first, with x.filled(number)")
